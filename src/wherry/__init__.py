@@ -1,0 +1,3 @@
+"""Wherry: a container engine without a daemon."""
+
+__version__ = "0.1.0"
