@@ -1,0 +1,102 @@
+"""What the store keeps of one container, and what everything that acts on it starts from.
+
+A `ContainerRecord` is written once, when the container is created; what changes while it lives (running, exited, its
+pid) is the row's and `wherry.container.state`'s.
+"""
+
+from __future__ import annotations
+
+from wherry import fastjson
+from wherry.container.options import ContainerOptions, frozen, options_from, plain
+from wherry.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from wherry.container.options import Pairs
+
+SCHEMA = 1
+
+
+class MountPoint(Record):
+    """One bind, volume or tmpfs of this container, decided at creation (Docker API: ``MountPoint``).
+
+    ``source`` is a path of the host for binds and volumes and empty for a tmpfs.  ``options`` are mount options of the
+    OCI runtime spec ("rbind", "ro", "size=1024k"), propagation and ids excepted.
+    """
+
+    type: str  # "bind", "volume", "tmpfs"
+    destination: str
+    source: str = ""
+    name: str = ""  # of the volume
+    driver: str = ""
+    mode: str = ""  # the option text as given: "ro,z"
+    rw: bool = True
+    propagation: str = ""
+    options: tuple[str, ...] = ()
+    anonymous: bool = False  # a volume that goes away with the container (`rm -v`, `run --rm`)
+    populate: bool = False  # fill an empty volume from the image's directory of the same path
+    subpath: str = ""  # inside the volume
+
+
+class ContainerRecord(Record):
+    """One container.  ``options`` are merged: what the image gives is already in them.  Times are epoch nanoseconds."""
+
+    id: str  # 64 hexadecimal digits
+    name: str
+    created: int
+    image_id: str = ""  # "sha256:…"
+    image_name: str = ""  # as typed
+    options: ContainerOptions = ContainerOptions()
+    path: str = ""  # argv[0]
+    args: tuple[str, ...] = ()
+    mounts: tuple[MountPoint, ...] = ()
+    id_base: int = 0  # first host id of the container's own range of `ID_COUNT`; 0: no user namespace of its own
+    diff_ids: tuple[str, ...] = ()
+    manifest: str = ""  # digest of the image's manifest
+    snapshotter: str = "overlay"
+    runtime: str = "wherry"
+    platform: str = "linux"  # the operating system, as Docker's inspect shows it
+    image_annotations: Pairs = ()
+
+    def to_json(self) -> str:
+        """One line of JSON that `from_json` reads back to an equal value."""
+        document = plain(self)
+        document["schema"] = SCHEMA
+        return fastjson.dumps(document)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ContainerRecord:
+        """Raises `wherry.fastjson.JSONError` for text that is not JSON, TypeError for another document."""
+        document: dict[str, Any] = fastjson.loads(text)
+        fields: dict[str, Any] = {name: frozen(value) for name, value in document.items() if name in cls._fields}
+        fields["options"] = options_from(document.get("options", {}))
+        fields["mounts"] = tuple(
+            [
+                MountPoint(**{name: frozen(value) for name, value in mount.items() if name in MountPoint._fields})
+                for mount in document.get("mounts", ())
+            ]
+        )
+        return cls(**fields)
+
+    @property
+    def short_id(self) -> str:
+        """The twelve digits that people type."""
+        return self.id[:12]
+
+
+ID_COUNT = 65536
+
+
+def new_id() -> str:
+    """A random container id: 64 hexadecimal digits of which the first twelve are not all decimal.
+
+    Docker makes the same promise, so that the default host name, the short id, is never a number (RFC 1123).
+    """
+    import os
+
+    while True:
+        identity = os.urandom(32).hex()
+        if not identity[:12].isdecimal():
+            return identity
