@@ -17,7 +17,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self, dataclass_transform
+    from typing import Any, ClassVar, Self, dataclass_transform
 else:
 
     def dataclass_transform(**_options):
@@ -51,8 +51,8 @@ class Record(metaclass=RecordType):
     """A value: compared, hashed and shown by its fields, and never changed after it is made."""
 
     if TYPE_CHECKING:
-        _fields: tuple[str, ...] = ()
-        _defaults: dict[str, Any] = {}
+        _fields: ClassVar[tuple[str, ...]] = ()
+        _defaults: ClassVar[dict[str, Any]] = {}
 
     else:
 
