@@ -1,0 +1,31 @@
+"""What a snapshotter hands to the runtime: a description of a mount, not a mounted thing."""
+
+from __future__ import annotations
+
+from wherry.record import Record
+
+
+class IdMap(Record):
+    """``size`` ids from ``container`` inside are the ids from ``host`` outside (user_namespaces(7))."""
+
+    container: int
+    host: int
+    size: int
+
+
+class Mount(Record):
+    """One file system to mount as a root.
+
+    ``type`` is "overlay", "bind" or "erofs".  For overlay, ``lower`` lists the read-only directories, top-most first,
+    ``upper`` and ``work`` the writable ones (empty: read-only).  For bind and erofs, ``source`` is what is mounted.
+    ``options`` are further options of the file system.  ``idmap`` asks that the lower layers, owned on disk by ids
+    from 0, be shown through the container's user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP).
+    """
+
+    type: str
+    source: str = ""
+    options: tuple[str, ...] = ()
+    lower: tuple[str, ...] = ()
+    upper: str = ""
+    work: str = ""
+    idmap: bool = False
