@@ -1,0 +1,22 @@
+"""`python -I -S …/wherry/__main__.py ARGUMENTS`: the command line (docs/decisions/0060-start-up.md).
+
+This file is compiled anew at every start, so it does no more than find the package.
+"""
+
+import os
+import sys
+
+if not __package__:
+    sys.path.append(__file__[: -len("/wherry/__main__.py")] or "/")
+
+from wherry.cli.main import main
+
+status = 1
+try:
+    status = main(sys.argv[1:])
+finally:
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)  # nothing is left to tear down, and doing it costs more than a fork

@@ -1,0 +1,301 @@
+"""The options of `run` and `create`: their table, and the way from their values to a `ContainerOptions`.
+
+Order, wording and kinds are those of Docker's client, so that its help page and this one can be compared line by line.
+"""
+
+from __future__ import annotations
+
+from wherry.container.options import ContainerOptions
+from wherry.errors import InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from wherry.cli.main import Call
+
+# fmt: off
+OPTIONS = (
+    ("add-host", "", "list", "", "Add a custom host-to-IP mapping (host:ip)"),
+    ("annotation", "", "map", "map[]", "Add an annotation to the container (passed through to the OCI runtime)"),
+    ("attach", "a", "list", "", "Attach to STDIN, STDOUT or STDERR"),
+    ("blkio-weight", "", "uint16", "0", "Block IO (relative weight), between 10 and 1000, or 0 to disable"),
+    ("blkio-weight-device", "", "list", "[]", "Block IO weight (relative device weight)"),
+    ("cap-add", "", "list", "", "Add Linux capabilities"),
+    ("cap-drop", "", "list", "", "Drop Linux capabilities"),
+    ("cgroup-parent", "", "string", "", "Optional parent cgroup for the container"),
+    ("cgroupns", "", "string", "",
+     "Cgroup namespace to use (host|private)\n"
+     "'host':    Run the container in the host's cgroup namespace\n"
+     "'private': Run the container in its own private cgroup namespace (default)"),
+    ("cidfile", "", "string", "", "Write the container ID to the file"),
+    ("cpu-period", "", "int", "", "Limit CPU CFS (Completely Fair Scheduler) period"),
+    ("cpu-quota", "", "int", "", "Limit CPU CFS (Completely Fair Scheduler) quota"),
+    ("cpu-rt-period", "", "int", "", "Limit CPU real-time period in microseconds"),
+    ("cpu-rt-runtime", "", "int", "", "Limit CPU real-time runtime in microseconds"),
+    ("cpu-shares", "c", "int", "", "CPU shares (relative weight)"),
+    ("cpus", "", "decimal", "", "Number of CPUs"),
+    ("cpuset-cpus", "", "string", "", "CPUs in which to allow execution (0-3, 0,1)"),
+    ("cpuset-mems", "", "string", "", "MEMs in which to allow execution (0-3, 0,1)"),
+    ("device", "", "list", "", "Add a host device to the container"),
+    ("device-cgroup-rule", "", "list", "", "Add a rule to the cgroup allowed devices list"),
+    ("device-read-bps", "", "list", "[]", "Limit read rate (bytes per second) from a device"),
+    ("device-read-iops", "", "list", "[]", "Limit read rate (IO per second) from a device"),
+    ("device-write-bps", "", "list", "[]", "Limit write rate (bytes per second) to a device"),
+    ("device-write-iops", "", "list", "[]", "Limit write rate (IO per second) to a device"),
+    ("dns", "", "list", "", "Set custom DNS servers"),
+    ("dns-opt", "", "list", "", ""),
+    ("dns-option", "", "list", "", "Set DNS options"),
+    ("dns-search", "", "list", "", "Set custom DNS search domains"),
+    ("domainname", "", "string", "", "Container NIS domain name"),
+    ("entrypoint", "", "string", "", "Overwrite the default ENTRYPOINT of the image"),
+    ("env", "e", "list", "", "Set environment variables"),
+    ("env-file", "", "list", "", "Read in a file of environment variables"),
+    ("expose", "", "list", "", "Expose a port or a range of ports"),
+    ("gpus", "", "gpu-request", "", "GPU devices to add to the container ('all' to pass all GPUs)"),
+    ("group-add", "", "list", "", "Add additional groups to join"),
+    ("help", "", "bool", "", "Print usage"),
+    ("hostname", "h", "string", "", "Container host name"),
+    ("init", "", "bool", "", "Run an init inside the container that forwards signals and reaps processes"),
+    ("interactive", "i", "bool", "", "Keep STDIN open even if not attached"),
+    ("ipc", "", "string", "", "IPC mode to use"),
+    ("label", "l", "list", "", "Set meta data on a container"),
+    ("label-file", "", "list", "", "Read in a line delimited file of labels"),
+    ("memory", "m", "bytes", "", "Memory limit"),
+    ("memory-reservation", "", "bytes", "", "Memory soft limit"),
+    ("memory-swap", "", "bytes", "", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
+    ("memory-swappiness", "", "int", "-1", "Tune container memory swappiness (0 to 100)"),
+    ("mount", "", "mount", "", "Attach a filesystem mount to the container"),
+    ("name", "", "string", "", "Assign a name to the container"),
+    ("net", "", "network", "", ""),
+    ("network", "", "network", "", "Connect a container to a network"),
+    ("oom-kill-disable", "", "bool", "", "Disable OOM Killer"),
+    ("oom-score-adj", "", "int", "", "Tune host's OOM preferences (-1000 to 1000)"),
+    ("pid", "", "string", "", "PID namespace to use"),
+    ("pids-limit", "", "int", "", "Tune container pids limit (set -1 for unlimited)"),
+    ("platform", "", "string", "", "Set platform if the image has more than one"),
+    ("privileged", "", "bool", "", "Give extended privileges to this container"),
+    ("quiet", "q", "bool", "", "Suppress the pull output"),
+    ("read-only", "", "bool", "", "Mount the container's root filesystem as read only"),
+    ("rm", "", "bool", "", "Automatically remove the container and its associated anonymous volumes when it exits"),
+    ("runtime", "", "string", "", "Runtime to use for this container"),
+    ("security-opt", "", "list", "", "Security Options"),
+    ("shm-size", "", "bytes", "", "Size of /dev/shm"),
+    ("stop-signal", "", "string", "", "Signal to stop the container"),
+    ("stop-timeout", "", "int", "", "Timeout (in seconds) to stop a container"),
+    ("sysctl", "", "map", "map[]", "Sysctl options"),
+    ("tmpfs", "", "list", "", "Mount a tmpfs directory"),
+    ("tty", "t", "bool", "", "Allocate a pseudo-TTY"),
+    ("ulimit", "", "ulimit", "[]", "Ulimit options"),
+    ("user", "u", "string", "", "Username or UID (format: <name|uid>[:<group|gid>])"),
+    ("userns", "", "string", "", "User namespace to use"),
+    ("uts", "", "string", "", "UTS namespace to use"),
+    ("volume", "v", "list", "", "Bind mount a volume"),
+    ("volume-driver", "", "string", "", "Optional volume driver for the container"),
+    ("volumes-from", "", "list", "", "Mount volumes from the specified container(s)"),
+    ("workdir", "w", "string", "", "Working directory inside the container"),
+)
+
+_NETWORKS = "use --network none, host or container:NAME"
+_BRIDGE = "it needs bridge networks, which this version does not have; use --network host"
+_WINDOWS = "it is for Windows containers"
+_HEALTH = "this version does not run health checks"
+UNSUPPORTED = (
+    ("cpu-count", "", _WINDOWS),
+    ("cpu-percent", "", _WINDOWS),
+    ("disable-content-trust", "", "content trust (Notary v1) is not implemented; refer to images by digest"),
+    ("health-cmd", "", _HEALTH),
+    ("health-interval", "", _HEALTH),
+    ("health-retries", "", _HEALTH),
+    ("health-start-interval", "", _HEALTH),
+    ("health-start-period", "", _HEALTH),
+    ("health-timeout", "", _HEALTH),
+    ("io-maxbandwidth", "", _WINDOWS),
+    ("io-maxiops", "", _WINDOWS),
+    ("ip", "", _BRIDGE),
+    ("ip6", "", _BRIDGE),
+    ("isolation", "", _WINDOWS),
+    ("kernel-memory", "", "Linux no longer has this limit"),
+    ("link", "", _BRIDGE),
+    ("link-local-ip", "", _BRIDGE),
+    ("log-driver", "", "this version keeps no logs"),
+    ("log-opt", "", "this version keeps no logs"),
+    ("mac-address", "", _BRIDGE),
+    ("net-alias", "", _BRIDGE),
+    ("network-alias", "", _BRIDGE),
+    ("no-healthcheck", "", _HEALTH),
+    ("publish", "p", "published ports need bridge networks, which this version does not have; use --network host"),
+    ("publish-all", "P", "published ports need bridge networks, which this version does not have; use --network host"),
+    ("restart", "", "this version does not restart containers"),
+    ("storage-opt", "", "the storage has no options per container"),
+    ("use-api-socket", "", "this version has no API socket"),
+)
+# fmt: on
+
+
+def _parsed(function: str) -> Callable[[str], Any]:
+    """A function of `wherry.container.parse`, which most runs do not need and so do not load."""
+
+    def check(text: str) -> Any:
+        from wherry.container import parse
+
+        return getattr(parse, function)(text)
+
+    return check
+
+
+CHECKS = {
+    "add-host": _parsed("extra_host"),
+    "attach": _parsed("attach"),
+    "blkio-weight-device": _parsed("device_weight"),
+    "cpus": _parsed("cpus"),
+    "device-cgroup-rule": _parsed("device_cgroup_rule"),
+    "device-read-bps": _parsed("device_bps"),
+    "device-read-iops": _parsed("device_iops"),
+    "device-write-bps": _parsed("device_bps"),
+    "device-write-iops": _parsed("device_iops"),
+    "dns": _parsed("ip_address"),
+    "dns-search": _parsed("dns_search"),
+    "env": _parsed("env"),
+    "gpus": _parsed("gpus"),
+    "label": _parsed("label"),
+    "memory": _parsed("size"),
+    "memory-reservation": _parsed("size"),
+    "memory-swap": _parsed("memory_swap"),
+    "mount": _parsed("mount"),
+    "shm-size": _parsed("size"),
+    "sysctl": _parsed("sysctl"),
+    "ulimit": _parsed("ulimit"),
+}
+
+_COPIED = (
+    ("blkio-weight", "blkio_weight"),
+    ("cgroup-parent", "cgroup_parent"),
+    ("cgroupns", "cgroupns_mode"),
+    ("cidfile", "container_id_file"),
+    ("cpu-period", "cpu_period"),
+    ("cpu-quota", "cpu_quota"),
+    ("cpu-rt-period", "cpu_realtime_period"),
+    ("cpu-rt-runtime", "cpu_realtime_runtime"),
+    ("cpu-shares", "cpu_shares"),
+    ("cpus", "nano_cpus"),
+    ("cpuset-cpus", "cpuset_cpus"),
+    ("cpuset-mems", "cpuset_mems"),
+    ("domainname", "domainname"),
+    ("hostname", "hostname"),
+    ("init", "init"),
+    ("interactive", "open_stdin"),
+    ("ipc", "ipc_mode"),
+    ("memory", "memory"),
+    ("memory-reservation", "memory_reservation"),
+    ("memory-swap", "memory_swap"),
+    ("name", "name"),
+    ("oom-kill-disable", "oom_kill_disable"),
+    ("oom-score-adj", "oom_score_adj"),
+    ("pid", "pid_mode"),
+    ("pids-limit", "pids_limit"),
+    ("platform", "platform"),
+    ("privileged", "privileged"),
+    ("pull", "pull"),
+    ("read-only", "readonly_rootfs"),
+    ("rm", "auto_remove"),
+    ("runtime", "runtime"),
+    ("shm-size", "shm_size"),
+    ("stop-signal", "stop_signal"),
+    ("stop-timeout", "stop_timeout"),
+    ("tty", "tty"),
+    ("user", "user"),
+    ("userns", "userns_mode"),
+    ("uts", "uts_mode"),
+    ("volume-driver", "volume_driver"),
+    ("workdir", "working_dir"),
+)
+_LISTS = (
+    ("add-host", "extra_hosts"),
+    ("blkio-weight-device", "blkio_weight_device"),
+    ("cap-add", "cap_add"),
+    ("cap-drop", "cap_drop"),
+    ("device-cgroup-rule", "device_cgroup_rules"),
+    ("device-read-bps", "blkio_device_read_bps"),
+    ("device-read-iops", "blkio_device_read_iops"),
+    ("device-write-bps", "blkio_device_write_bps"),
+    ("device-write-iops", "blkio_device_write_iops"),
+    ("dns", "dns"),
+    ("dns-search", "dns_search"),
+    ("group-add", "group_add"),
+    ("mount", "mounts"),
+    ("ulimit", "ulimits"),
+    ("volumes-from", "volumes_from"),
+)
+
+
+def build(call: Call) -> ContainerOptions:
+    """The request that the command line makes.  Raises `InvalidArgument` in the words of Docker's client."""
+    values = call.values
+    image, *command = call.arguments
+    fields: dict[str, Any] = {"image": image}
+    for name, field in _COPIED:
+        if name in values:
+            fields[field] = values[name]
+    for name, field in _LISTS:
+        if name in values:
+            fields[field] = tuple(values[name])
+    if command:
+        fields["cmd"] = tuple(command)
+    if "entrypoint" in values:
+        fields["entrypoint"] = (values["entrypoint"],)
+    if values.get("memory-swappiness", -1) != -1:
+        fields["memory_swappiness"] = values["memory-swappiness"]
+    fields["network_mode"] = _network(values)
+    _attach(values, fields)
+    if values.keys() & _CONTEXTUAL:
+        from wherry.cli.container_values import add
+
+        add(call, fields)
+    return ContainerOptions(**fields)
+
+
+def _network(values: dict[str, Any]) -> str:
+    """The network mode.  Without ``--network`` it is "none" (docs/decisions/0062-default-network.md)."""
+    networks = values.get("net", []) + values.get("network", [])
+    if not networks:
+        return "none"
+    if len(networks) > 1:
+        raise InvalidArgument("a container can have one network in this version", hint=_NETWORKS)
+    mode: str = networks[0]
+    if mode in ("none", "host") or mode.startswith("container:"):
+        return mode
+    from wherry.cli.container_values import network
+
+    return network(mode)
+
+
+def _attach(values: dict[str, Any], fields: dict[str, Any]) -> None:
+    """Standard streams: without ``-a``, output and errors are attached; ``-i`` attaches input."""
+    streams = values.get("attach")
+    interactive = bool(values.get("interactive"))
+    fields["attach_stdin"] = interactive or (streams is not None and "stdin" in streams)
+    fields["attach_stdout"] = streams is None or "stdout" in streams
+    fields["attach_stderr"] = streams is None or "stderr" in streams
+    fields["stdin_once"] = interactive
+
+
+_CONTEXTUAL = frozenset(
+    (
+        "annotation",
+        "device",
+        "dns-opt",
+        "dns-option",
+        "env",
+        "env-file",
+        "expose",
+        "gpus",
+        "label",
+        "label-file",
+        "security-opt",
+        "sysctl",
+        "tmpfs",
+        "volume",
+    )
+)

@@ -1,0 +1,220 @@
+"""From an argument vector to an exit status.
+
+`main` reads the options before the command, loads the command's module, reads its options and calls it; whatever is
+raised below becomes a message and Docker's exit status here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+from wherry.cli import parser
+from wherry.errors import WherryError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+    from wherry.engine.engine import Engine
+    from wherry.engine.progress import Progress
+
+COMMANDS = {
+    "run": "run",
+    "container run": "run",
+    "create": "create",
+    "container create": "create",
+    "ps": "ps",
+    "container ls": "ps",
+    "container list": "ps",
+    "container ps": "ps",
+    "rm": "rm",
+    "container rm": "rm",
+    "container remove": "rm",
+    "container inspect": "container_inspect",
+    "container prune": "container_prune",
+    "pull": "pull",
+    "image pull": "pull",
+    "images": "images",
+    "image ls": "images",
+    "image list": "images",
+    "rmi": "rmi",
+    "image rm": "rmi",
+    "image remove": "rmi",
+    "image inspect": "image_inspect",
+    "inspect": "inspect",
+    "load": "load",
+    "image load": "load",
+    "save": "save",
+    "image save": "save",
+    "tag": "tag",
+    "image tag": "tag",
+    "history": "history",
+    "image history": "history",
+    "version": "version",
+    "info": "info",
+    "system info": "info",
+    "debug plan": "debug_plan",
+    "runtime run": "runtime_run",
+    "help": "help",
+}
+
+# fmt: off
+GLOBAL = parser.Command(
+    paths=("",),
+    usage="[OPTIONS] COMMAND [ARG...]",
+    summary="A container engine without a daemon",
+    interspersed=False,
+    options=(
+        ("config", "", "string", "", "Directory whose registries.toml is read after the system's and the user's"),
+        ("debug", "D", "bool", "", "Show where an error came from"),
+        ("root", "", "string", "", "Directory for images and containers "
+         "(default /var/lib/wherry, or wherry in $XDG_DATA_HOME)"),
+        ("run-root", "", "string", "", "Directory for what a reboot may take away "
+         "(default /run/wherry, or wherry in $XDG_RUNTIME_DIR)"),
+        ("version", "v", "bool", "", "Print version information and quit"),
+    ),
+    unsupported=(
+        ("context", "c", "wherry has no daemon, and so no contexts"),
+        ("host", "H", "wherry has no daemon to connect to; it works on this machine's store"),
+        ("log-level", "l", "use --debug"),
+        ("tls", "", "wherry has no daemon to connect to"),
+        ("tlscacert", "", "wherry has no daemon to connect to"),
+        ("tlscert", "", "wherry has no daemon to connect to"),
+        ("tlskey", "", "wherry has no daemon to connect to"),
+        ("tlsverify", "", "wherry has no daemon to connect to"),
+    ),
+)
+# fmt: on
+
+
+class Call:
+    """One command as it was typed: its path, option values, arguments and the engine it may open."""
+
+    def __init__(self, path: str, values: dict[str, Any], arguments: list[str], options: dict[str, Any]) -> None:
+        self.path = path
+        self.values = values
+        self.arguments = arguments
+        self._options = options
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An option's value, or ``default`` when it was not given."""
+        return self.values.get(name, default)
+
+    def engine(self) -> Engine:
+        """The engine on the caller's directories."""
+        from wherry.engine.engine import Engine
+        from wherry.engine.paths import find
+
+        return Engine(find(self.environ(), **self.directories()))
+
+    def directories(self) -> dict[str, str]:
+        """What --root, --run-root and --config say, as `wherry.engine.paths.find` takes it."""
+        options = self._options
+        return {
+            "root": options.get("root", ""),
+            "run": options.get("run-root", ""),
+            "config": options.get("config", ""),
+        }
+
+    def progress(self) -> Progress:
+        """Where a pull, load or save shows how far it is: bars on a terminal, lines elsewhere, nothing with ``-q``."""
+        from wherry.cli.progress import open_progress
+
+        return open_progress(quiet=bool(self.values.get("quiet")))
+
+    def environ(self) -> dict[str, str]:
+        """The environment of the command line."""
+        import os
+
+        return os.environ  # type: ignore[return-value]
+
+
+class _SitePackages:
+    """Finds third-party libraries at the first import that needs one (docs/decisions/0060-start-up.md)."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, _target: object = None) -> Any:
+        if path is not None or name in sys.stdlib_module_names:
+            return None
+        from wherry.cli.paths import find_in_site_packages
+
+        return find_in_site_packages(name)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one command and gives the exit status of the process."""
+    gc.set_threshold(50_000, 20, 20)  # a run makes a few thousand objects and no garbage; longer commands still collect
+    if sys.flags.no_site:
+        sys.meta_path.append(_SitePackages)
+    options: dict[str, Any] = {}
+    path = ""
+    try:
+        if arguments and arguments[0][:1] == "-":
+            options, arguments = parser.parse(GLOBAL, "", arguments)
+        path, rest = _find(arguments)
+        if not path or options.get("version") or options.get("help"):
+            return _without_command(arguments, options)
+        return _call(path, rest, options)
+    except BaseException as error:
+        if options.get("debug") and not isinstance(error, SystemExit):
+            import traceback
+
+            traceback.print_exc()
+        from wherry.cli.failure import report
+
+        return report(error, path)
+
+
+def _find(arguments: list[str]) -> tuple[str, list[str]]:
+    """The command's path and what follows it; "" when the words name no command."""
+    if arguments:
+        name = arguments[0]
+        if name in COMMANDS:
+            return name, arguments[1:]
+        if len(arguments) > 1 and f"{name} {arguments[1]}" in COMMANDS:
+            return f"{name} {arguments[1]}", arguments[2:]
+    return "", arguments
+
+
+def _without_command(arguments: list[str], options: dict[str, Any]) -> int:
+    from wherry.cli import help
+
+    if options.get("version"):
+        return help.print_version()
+    if options.get("help") or not arguments:
+        return help.print_help(arguments)
+    return help.incomplete(arguments)
+
+
+def load(path: str) -> ModuleType:
+    """The module of a command.  Raises KeyError when there is no such command."""
+    name = "wherry.cli.commands." + COMMANDS[path]
+    __import__(name)
+    return sys.modules[name]
+
+
+def _call(path: str, arguments: list[str], options: dict[str, Any]) -> int:
+    if path == "help":
+        from wherry.cli.help import print_help
+
+        return print_help(arguments)
+    module = load(path)
+    command: parser.Command = module.COMMAND
+    values, rest = parser.parse(command, path, arguments, getattr(module, "CHECKS", None))
+    if values.get("help"):
+        from wherry.cli.help import print_command
+
+        return print_command(command, path)
+    parser.check_count(command, path, rest)
+    status: int = module.main(Call(path, values, rest, options))
+    return status
+
+
+def fail(error: WherryError) -> int:
+    """Prints an error that does not end the command, as when one of several images is not there."""
+    from wherry.cli.failure import show
+
+    show(error)
+    return 1
