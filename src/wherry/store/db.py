@@ -1,0 +1,226 @@
+"""The database: one SQLite file in WAL mode, opened at every command.
+
+Opening costs about half a millisecond and a write a tenth, because ``synchronous=NORMAL`` leaves the write-ahead log to
+the kernel until a checkpoint: a crash of Wherry loses nothing, a power failure may lose the last moments but never
+breaks the file (https://sqlite.org/wal.html).  Closing the last connection would checkpoint and cost ten times
+as much, so short-lived processes end without closing.
+
+``import sqlite3`` would import ``datetime`` and ``collections``; its C half is all that is needed here
+(docs/decisions/0010-sqlite.md).
+
+A connection belongs to the thread and the process that opened it: `Database` opens one for each, and a forked child
+never touches the one it inherited (https://sqlite.org/howtocorrupt.html, section 2.6).
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import _local
+
+from wherry.errors import Corrupt, NotSupported, StorageFull, Unavailable, WherryError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Any
+
+    Value = str | int | float | bytes | None
+    Row = tuple[Any, ...]
+else:
+    try:
+        import _sqlite3 as sqlite3
+    except ImportError:
+        import sqlite3
+
+BUSY_SECONDS = 20.0
+CHECKPOINT_PAGES = 200
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE images (id TEXT PRIMARY KEY, manifest TEXT NOT NULL, manifest_type TEXT NOT NULL,
+           manifest_size INTEGER NOT NULL, config TEXT NOT NULL, diff_ids TEXT NOT NULL, size INTEGER NOT NULL,
+           created INTEGER NOT NULL, platform TEXT NOT NULL, fixup TEXT NOT NULL, tagged INTEGER NOT NULL)""",
+        """CREATE TABLE names (reference TEXT PRIMARY KEY, image_id TEXT NOT NULL, target TEXT NOT NULL)
+           WITHOUT ROWID""",
+        "CREATE INDEX names_image ON names(image_id)",
+        """CREATE TABLE layers (diff_id TEXT PRIMARY KEY, size INTEGER NOT NULL, entries INTEGER NOT NULL,
+           implied_dirs TEXT NOT NULL, missing_links TEXT NOT NULL)""",
+        """CREATE TABLE containers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, image_id TEXT NOT NULL,
+           record TEXT NOT NULL, status TEXT NOT NULL, pid INTEGER NOT NULL, exit_code INTEGER NOT NULL,
+           started_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, id_base INTEGER NOT NULL,
+           created INTEGER NOT NULL)""",
+        "CREATE UNIQUE INDEX containers_ids ON containers(id_base) WHERE id_base > 0",
+        """CREATE TABLE volumes (name TEXT PRIMARY KEY, driver TEXT NOT NULL, options TEXT NOT NULL,
+           labels TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID""",
+    ),
+)
+"""Statement by statement, what makes schema version N+1 out of version N.  Entries are only ever added at the end."""
+
+_INHERITED: list[object] = []  # connections of the parent process: kept from being closed here
+
+
+class _State(_local):
+    connection: sqlite3.Connection | None = None
+    pid = 0
+    depth = 0
+
+
+class Transaction:
+    """``with db.transaction():``: all of it or nothing; written at once, so that it never fails half-way for a lock.
+
+    Inside another transaction of the same thread it is part of that one.
+    """
+
+    __slots__ = ("_db",)
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def __enter__(self) -> Database:
+        self._db._begin()
+        return self._db
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db._end(kind is None)
+
+
+class Database:
+    """The database at ``path``, made with its schema when it is not there.
+
+    Any thread may use it.  Methods raise `Unavailable` when other processes keep it locked for `BUSY_SECONDS`,
+    `StorageFull`, `Corrupt` when the file is not a healthy database, `NotSupported` when a newer Wherry made it.
+    """
+
+    __slots__ = ("_state", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._state = _State()
+
+    def execute(self, statement: str, values: Sequence[Value] = ()) -> int:
+        """Runs a statement and returns how many rows it changed."""
+        try:
+            return self._connection().execute(statement, values).rowcount
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    def rows(self, query: str, values: Sequence[Value] = ()) -> list[Row]:
+        """Every row of a query."""
+        try:
+            return self._connection().execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    def row(self, query: str, values: Sequence[Value] = ()) -> Row | None:
+        """The first row of a query."""
+        try:
+            found: Row | None = self._connection().execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+        return found
+
+    def transaction(self) -> Transaction:
+        """A context in which everything is written, or nothing."""
+        return Transaction(self)
+
+    def close(self) -> None:
+        """Closes this thread's connection.  Not needed before the process ends, and slow when it is the last one."""
+        state = self._state
+        if state.connection is not None and state.pid == os.getpid():
+            state.connection.close()
+            state.connection = None
+
+    def check(self) -> None:
+        """Reads the whole file and raises `Corrupt` when something in it is wrong."""
+        found = self.row("PRAGMA integrity_check")
+        if found != ("ok",):
+            raise Corrupt(f"the database {self.path} is damaged: {found[0] if found else 'no answer'}")
+
+    def _connection(self) -> sqlite3.Connection:
+        state = self._state
+        if state.connection is not None:
+            if state.pid == os.getpid():
+                return state.connection
+            _INHERITED.append(state.connection)
+            state.connection = None
+        connection = self._open()
+        state.connection, state.pid, state.depth = connection, os.getpid(), 0
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        if not os.path.exists(self.path):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != len(MIGRATIONS):
+            self._migrate(connection, version)
+        return connection
+
+    def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
+        if version == 0:
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > len(MIGRATIONS):
+                raise NotSupported(
+                    f"the store {self.path} was written by a newer Wherry (its schema is {version})",
+                    hint=f"this version knows schemas up to {len(MIGRATIONS)}",
+                )
+            for statements in MIGRATIONS[version:]:
+                for statement in statements:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _begin(self) -> None:
+        state = self._state
+        connection = self._connection_or_error()
+        if state.depth == 0:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                raise self._translate(error) from error
+        state.depth += 1
+
+    def _end(self, good: bool) -> None:
+        state = self._state
+        connection = state.connection
+        assert connection is not None
+        state.depth -= 1
+        if state.depth:
+            return
+        try:
+            if good:
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _connection_or_error(self) -> sqlite3.Connection:
+        try:
+            return self._connection()
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    def _translate(self, error: sqlite3.Error) -> WherryError:
+        code = getattr(error, "sqlite_errorname", "") or str(error)
+        if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "locked" in code:
+            return Unavailable(f"the database {self.path} is kept busy by another process")
+        if code.startswith("SQLITE_FULL") or "full" in code:
+            return StorageFull(f"no space left on device for {self.path}")
+        if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or "malformed" in code or "not a database" in code:
+            return Corrupt(f"the database {self.path} is damaged: {error}")
+        return WherryError(f"database {self.path}: {error}")

@@ -1,0 +1,51 @@
+"""The unpacked layers: one row each, written when the layer is complete on disk."""
+
+from __future__ import annotations
+
+from wherry import fastjson
+from wherry.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.store.db import Database, Row
+
+
+class LayerRow(Record):
+    """``size`` is bytes of file content, ``entries`` tar entries.
+
+    ``implied_dirs`` are directories that the tar has no entry for, ``missing_links`` are (name, target) of hard links
+    whose target lies in a layer below: what an image needs a fix-up for (design: state).
+    """
+
+    diff_id: str
+    size: int
+    entries: int = 0
+    implied_dirs: tuple[str, ...] = ()
+    missing_links: tuple[tuple[str, str], ...] = ()
+
+
+def _row(found: Row) -> LayerRow:
+    links = tuple((name, target) for name, target in fastjson.loads(found[4]))
+    return LayerRow(found[0], found[1], found[2], tuple(fastjson.loads(found[3])), links)
+
+
+def get(db: Database, diff_id: str) -> LayerRow | None:
+    """The row of a layer, or None when the layer is not unpacked here."""
+    found = db.row("SELECT * FROM layers WHERE diff_id = ?", (diff_id,))
+    return _row(found) if found else None
+
+
+def put(db: Database, row: LayerRow) -> None:
+    """Notes that a layer is complete."""
+    values = (row.diff_id, row.size, row.entries, fastjson.dumps(row.implied_dirs), fastjson.dumps(row.missing_links))
+    db.execute("INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?)", values)
+
+
+def delete(db: Database, diff_id: str) -> None:
+    """Forgets a layer; before its directory goes."""
+    db.execute("DELETE FROM layers WHERE diff_id = ?", (diff_id,))
+
+
+def list_all(db: Database) -> list[LayerRow]:
+    """Every layer, in the order of their ids."""
+    return [_row(found) for found in db.rows("SELECT * FROM layers ORDER BY diff_id")]
