@@ -1,0 +1,158 @@
+"""What a test may leave behind on a host: nothing.
+
+`of` finds what still belongs to a state directory; other tests and other people may work on the same machine at the
+same time, so nothing else is looked at.  `Snapshot` is the coarse look before and after a whole run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def _read(path: str | Path) -> str:
+    try:
+        return Path(path).read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def alive(pid: int) -> bool:
+    """Whether *pid* runs (a zombie does not)."""
+    text = _read(f"/proc/{pid}/stat")
+    return bool(text) and text.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def mounts_of(directory: Path) -> list[str]:
+    """Mount points in our mount namespace that are in *directory* or made out of it."""
+    text = _read("/proc/self/mountinfo")
+    return [line.split()[4] for line in text.splitlines() if f"{directory}/" in line.replace("\\040", " ")]
+
+
+def _belongs(pid: int, needle: str, ours: str, ids: set[str]) -> bool:
+    if pid == os.getpid() or not alive(pid):
+        return False
+    if needle in _read(f"/proc/{pid}/cmdline").replace("\0", " ") + " ":
+        return True
+    group = _read(f"/proc/{pid}/cgroup")
+    if any(one in group for one in ids):
+        return True
+    with contextlib.suppress(OSError):
+        if os.readlink(f"/proc/{pid}/ns/mnt") != ours:
+            return needle in _read(f"/proc/{pid}/mountinfo")
+    return False
+
+
+def container_ids(directory: Path) -> set[str]:
+    """Ids of the containers that the state in *directory* knows by their directories."""
+    found: set[str] = set()
+    for containers in (directory / "root" / "containers", directory / "run" / "containers"):
+        with contextlib.suppress(OSError):
+            found |= {name for name in os.listdir(containers) if len(name) == 64}
+    return found
+
+
+def processes_of(directory: Path) -> list[int]:
+    """Monitors, containers and commands that work on the state in *directory*."""
+    ours = os.readlink("/proc/self/ns/mnt")
+    ids = container_ids(directory)
+    return [pid for pid in processes() if _belongs(pid, f"{directory}/", ours, ids)]
+
+
+def cgroups_of(ids: set[str]) -> list[Path]:
+    return [path for path in cgroups() if any(one in path.name for one in ids)]
+
+
+def cgroups() -> Iterator[Path]:
+    """Every cgroup of Wherry's containers: what is in a directory ``wherry`` of any hierarchy."""
+    for hierarchy in [CGROUPS, *(path for path in CGROUPS.glob("*") if path.is_dir())]:
+        for found in hierarchy.glob("**/wherry"):
+            if found.is_dir():
+                yield from (path for path in found.glob("**/*") if path.is_dir())
+        if hierarchy == CGROUPS and (CGROUPS / "cgroup.controllers").exists():
+            return
+
+
+def of(directory: Path, ids: set[str] | None = None) -> list[str]:
+    """One line for each thing left of the state in *directory* and of the containers *ids*."""
+    found = [f"mount {point}" for point in mounts_of(directory)]
+    for pid in processes_of(directory):
+        found.append(f"process {pid}: {_read(f'/proc/{pid}/cmdline').replace(chr(0), ' ')[:200]}")
+    found += [f"cgroup {path}" for path in cgroups_of((ids or set()) | container_ids(directory))]
+    return found
+
+
+def settled(directory: Path, ids: set[str] | None = None, timeout: float = 5) -> list[str]:
+    """`of`, after giving a monitor that is still cleaning up the time to finish."""
+    end = time.monotonic() + timeout
+    while (found := of(directory, ids)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
+
+
+def sweep(directory: Path) -> None:
+    """Kill, unmount and remove all that is left of the state in *directory*."""
+    ids = container_ids(directory)
+    for _ in range(20):
+        pids = processes_of(directory)
+        if not pids:
+            break
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    for point in reversed(mounts_of(directory)):
+        subprocess.run(["umount", "-l", point], check=False, capture_output=True)
+    for path in sorted(cgroups_of(ids), reverse=True):
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything of the host that containers touch."""
+
+    mounts: frozenset[str]
+    cgroups: frozenset[str]
+    links: frozenset[str]
+    tables: frozenset[str]
+    shared_memory: frozenset[str]
+
+    @classmethod
+    def take(cls) -> Snapshot:
+        mounts = (line.split(" - ")[0].split()[4] for line in _read("/proc/self/mountinfo").splitlines())
+        rules = (
+            subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False)
+            if _has_nft()
+            else None
+        )
+        return cls(
+            frozenset(mounts),
+            frozenset(map(str, cgroups())),
+            frozenset(os.listdir("/sys/class/net")),
+            frozenset(rules.stdout.splitlines() if rules else ()),
+            frozenset(os.listdir("/dev/shm") + os.listdir("/dev/mqueue") if os.path.isdir("/dev/mqueue") else ()),
+        )
+
+    def new_in(self, later: Snapshot) -> list[str]:
+        """What *later* has and this one has not."""
+        found: list[str] = []
+        for name in ("mounts", "cgroups", "links", "tables", "shared_memory"):
+            found += [f"{name}: {one}" for one in sorted(getattr(later, name) - getattr(self, name))]
+        return found
+
+
+def _has_nft() -> bool:
+    return os.geteuid() == 0 and any(os.access(f"{path}/nft", os.X_OK) for path in ("/usr/sbin", "/sbin", "/usr/bin"))
