@@ -134,6 +134,12 @@ class Database:
             state.connection.close()
             state.connection = None
 
+    def abandon(self) -> None:
+        """In a forked child: leaves the inherited connection alone for good; the next use opens one of its own."""
+        if self._state.connection is not None:
+            _INHERITED.append(self._state.connection)
+            self._state.connection = None
+
     def check(self) -> None:
         """Reads the whole file and raises `Corrupt` when something in it is wrong."""
         found = self.row("PRAGMA integrity_check")

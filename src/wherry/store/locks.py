@@ -21,15 +21,16 @@ class Lock:
     """``with Lock(path):`` holds ``path`` alone; with ``shared``, along with others who share.
 
     Waits without limit.  ``waiting`` is called about twenty times a second meanwhile; what it raises ends the wait.
+    ``fd`` is the open lock file while it is held, else -1.
     """
 
-    __slots__ = ("_fd", "_path", "_shared", "_waiting")
+    __slots__ = ("_path", "_shared", "_waiting", "fd")
 
     def __init__(self, path: str, *, shared: bool = False, waiting: Callable[[], None] | None = None) -> None:
         self._path = path
         self._shared = shared
         self._waiting = waiting
-        self._fd = -1
+        self.fd = -1
 
     def acquire(self) -> None:
         """Waits until the lock is held."""
@@ -52,17 +53,17 @@ class Lock:
                 os.close(fd)
                 raise
             if is_named(fd, self._path):
-                self._fd = fd
+                self.fd = fd
                 return True
             os.close(fd)  # its last holder removed it meanwhile
 
     def release(self, *, remove: bool = False) -> None:
         """Lets go.  ``remove`` takes the file away too: only for a lock that is held alone."""
-        if self._fd >= 0:
+        if self.fd >= 0:
             if remove:
                 os.unlink(self._path)
-            os.close(self._fd)
-            self._fd = -1
+            os.close(self.fd)
+            self.fd = -1
 
     def __enter__(self) -> Lock:
         self.acquire()

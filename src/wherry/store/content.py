@@ -1,0 +1,217 @@
+"""The blobs: compressed layers, manifests and configurations, each a file named by its digest.
+
+Together with ``oci-layout`` and ``index.json`` (see `index`) they are an OCI image layout that skopeo, umoci and crane
+read.  A blob is written aside in ``ingest/``, and appears under its name only when its digest and its size are right
+and it is on disk.  What an interrupted download leaves in ``ingest/`` is taken up again by the next.
+"""
+
+from __future__ import annotations
+
+import os
+
+from wherry.errors import Corrupt, NotFound
+from wherry.oci import digest as digests
+from wherry.store.layout import make_private, sync_directory, translate
+from wherry.store.locks import Lock, is_named
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from hashlib import _Hash
+    from types import TracebackType
+    from typing import BinaryIO
+
+    from wherry.store.layout import Layout
+
+_PIECE = 1 << 20
+
+
+class Content:
+    """The blobs of one store.  Any thread and any process may use it at the same time."""
+
+    __slots__ = ("_layout",)
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def path(self, digest: str) -> str:
+        """Where a blob is, or would be.  ``digest`` must have been parsed: it becomes a path."""
+        algorithm, _, encoded = digests.parse(digest).partition(":")
+        return f"{self._layout.blobs}/{algorithm}/{encoded}"
+
+    def has(self, digest: str) -> bool:
+        """Whether the blob is here, whole."""
+        return os.path.exists(self.path(digest))
+
+    def size(self, digest: str) -> int:
+        """Bytes of a blob.  Raises `NotFound`."""
+        try:
+            return os.stat(self.path(digest)).st_size
+        except FileNotFoundError:
+            raise NotFound("blob", digest) from None
+
+    def open(self, digest: str) -> BinaryIO:
+        """A blob, to read.  Raises `NotFound`."""
+        try:
+            return open(self.path(digest), "rb", buffering=0)
+        except FileNotFoundError:
+            raise NotFound("blob", digest) from None
+
+    def read(self, digest: str, limit: int = 4 << 20) -> bytes:
+        """A small blob, verified.  Raises `NotFound`, or `Corrupt` when it is larger than ``limit`` or damaged."""
+        with self.open(digest) as file:
+            body = file.read(limit + 1)
+        if len(body) > limit:
+            raise Corrupt(f"blob {digest} is larger than {limit} bytes")
+        check = digests.hasher(digest)
+        check.update(body)
+        if check.hexdigest() != digests.hex_part(digest):
+            raise Corrupt(f"blob {digest} is damaged on disk")
+        return body
+
+    def put(self, body: bytes, digest: str = "") -> str:
+        """Keeps a small blob and returns its digest.  Raises `Corrupt` when it is not ``digest``."""
+        digest = digest or digests.of(body)
+        with self.writer(digest, len(body)) as writer:
+            if not writer.present:
+                writer.restart()
+                writer.write(body)
+                writer.commit()
+        return digest
+
+    def delete(self, digest: str) -> int:
+        """Removes a blob and returns its size; 0 when it is not here."""
+        path = self.path(digest)
+        try:
+            size = os.stat(path).st_size
+            os.unlink(path)
+        except FileNotFoundError:
+            return 0
+        return size
+
+    def verify(self, digest: str) -> bool:
+        """Whether the blob on disk is what its name says; reads all of it.  Raises `NotFound`."""
+        check = digests.hasher(digest)
+        with self.open(digest) as file:
+            while piece := file.read(_PIECE):
+                check.update(piece)
+        return check.hexdigest() == digests.hex_part(digest)
+
+    def list_all(self) -> Iterator[str]:
+        """The digests of every blob here."""
+        for algorithm in os.listdir(self._layout.blobs):
+            for encoded in os.listdir(f"{self._layout.blobs}/{algorithm}"):
+                if digests.is_digest(f"{algorithm}:{encoded}"):
+                    yield f"{algorithm}:{encoded}"
+
+    def writer(self, digest: str, size: int, *, waiting: Callable[[], None] | None = None) -> Writer:
+        """Where a blob of ``size`` bytes is written (-1: not known); a context manager, see `Writer`.
+
+        When another process or thread is writing the same blob, entering waits for it; ``waiting`` is called meanwhile
+        and may raise.
+        """
+        algorithm, _, encoded = digests.parse(digest).partition(":")
+        return Writer(self.path(digest), f"{self._layout.ingest}/{algorithm}-{encoded}", digest, size, waiting)
+
+
+class Writer:
+    """One blob being written, by one writer at a time.
+
+    After entering: ``present`` says that the blob is here already and nothing is to be done; otherwise ``offset`` bytes
+    of it are, from an interrupted download, and have been hashed again.  Then `write` the rest and `commit`.  Leaving
+    without `commit` keeps what was written for the next one to go on from, unless it was wrong or the disk is full.
+    """
+
+    def __init__(self, path: str, aside: str, digest: str, size: int, waiting: Callable[[], None] | None) -> None:
+        self._path = path
+        self._aside = aside
+        self._lock = Lock(aside, waiting=waiting)
+        self._hash: _Hash
+        self._keep = True
+        self.digest = digest
+        self.size = size
+        self.offset = 0
+        self.present = False
+
+    def __enter__(self) -> Writer:
+        try:
+            if os.path.exists(self._path):
+                self.present = True
+                return self
+            make_private(os.path.dirname(self._path))
+            self._lock.acquire()
+        except OSError as error:
+            raise translate(error, "write a blob") from error
+        try:
+            if os.path.exists(self._path):  # somebody else finished it
+                self.present = True
+                self._keep = False
+            else:
+                self.hash_again()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def hash_again(self) -> None:
+        """Takes up what is in the file; called on entering."""
+        self._hash = digests.hasher(self.digest)
+        self.offset = 0
+        os.lseek(self._lock.fd, 0, os.SEEK_SET)
+        while piece := os.read(self._lock.fd, _PIECE):
+            self._hash.update(piece)
+            self.offset += len(piece)
+        if 0 <= self.size < self.offset:
+            self.restart()
+
+    def restart(self) -> None:
+        """Forgets what was written: the source cannot go on from there."""
+        os.ftruncate(self._lock.fd, 0)
+        os.lseek(self._lock.fd, 0, os.SEEK_SET)
+        self._hash = digests.hasher(self.digest)
+        self.offset = 0
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Appends.  Raises `Corrupt` beyond the size that was announced, `StorageFull`, `SystemFailure`."""
+        if 0 <= self.size < self.offset + len(piece):
+            self._keep = False
+            raise Corrupt(f"blob {self.digest} is longer than the {self.size} bytes that were announced")
+        self._hash.update(piece)
+        view = memoryview(piece)
+        try:
+            while view:
+                written = os.write(self._lock.fd, view)
+                view = view[written:]
+                self.offset += written
+        except OSError as error:
+            self._keep = False
+            raise translate(error, "write a blob") from error
+
+    def reader(self) -> BinaryIO:
+        """What has been written so far, to read from the beginning, with a position of its own."""
+        return open(self._aside, "rb", buffering=0)
+
+    def commit(self) -> None:
+        """Makes the blob visible under its digest.  Raises `Corrupt` when it is not what it should be."""
+        if 0 <= self.size != self.offset:
+            self._keep = self.offset < self.size
+            raise Corrupt(f"blob {self.digest} is cut short: {self.offset} of {self.size} bytes")
+        if self._hash.hexdigest() != digests.hex_part(self.digest):
+            self._keep = False
+            raise Corrupt(f"blob {self.digest} does not match its digest: it is sha256:{self._hash.hexdigest()}")
+        try:
+            os.fsync(self._lock.fd)
+            os.rename(self._aside, self._path)
+            sync_directory(os.path.dirname(self._path))
+        except OSError as error:
+            self._keep = False
+            raise translate(error, "write a blob") from error
+        self.present = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock.fd < 0:
+            return
+        unfinished = is_named(self._lock.fd, self._aside)
+        self._lock.release(remove=unfinished and (self.present or not self._keep or not self.offset))

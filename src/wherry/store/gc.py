@@ -1,0 +1,116 @@
+"""What no row reaches, and what crashes left behind.
+
+Whoever adds blobs and layers holds `adding` from before it looks at what is there until its rows are written; nothing
+is collected meanwhile.  Reachable are: of every image its manifest, its configuration and its layers, compressed
+and unpacked; of every container the layers it was made from.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from wherry import fastjson
+from wherry.errors import Corrupt, NotFound
+from wherry.oci.manifest import Manifest, parse_manifest
+from wherry.record import Record
+from wherry.store import images
+from wherry.store.locks import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wherry.store.content import Content
+    from wherry.store.db import Database
+    from wherry.store.layout import Layout
+
+KEEP_PARTIAL = 24 * 3600
+"""Seconds that an interrupted download is kept to be taken up again."""
+
+
+class Reachable(Record):
+    """Digests of blobs, diff ids of layers, and names of fix-up layers that something needs."""
+
+    blobs: frozenset[str]
+    layers: frozenset[str]
+    fixups: frozenset[str]
+
+
+def adding(layout: Layout, waiting: Callable[[], None] | None = None) -> Lock:
+    """The lock that whoever adds content holds; any number may."""
+    return Lock(layout.locks + "/content", shared=True, waiting=waiting)
+
+
+def collecting(layout: Layout) -> Lock:
+    """The lock that whoever removes unreachable content holds alone.  Use `Lock.try_acquire`: it can wait."""
+    return Lock(layout.locks + "/content")
+
+
+def reachable(db: Database, content: Content) -> Reachable:
+    """Everything that must stay.  Raises `Corrupt` rather than overlook something."""
+    blobs: set[str] = set()
+    layers: set[str] = set()
+    fixups: set[str] = set()
+    for row in images.list_all(db):
+        blobs |= image_blobs(content, row)
+        layers.update(row.diff_ids)
+        fixups.add(row.fixup)
+    for record, fixup in _containers(db):
+        layers.update(record.get("diff_ids", ()))
+        fixups.add(fixup)
+        fixups.add(record.get("fixup", ""))
+    return Reachable(frozenset(blobs), frozenset(layers), frozenset(fixups - {""}))
+
+
+def _containers(db: Database) -> list[tuple[dict[str, object], str]]:
+    found = []
+    for text, image_id in db.rows("SELECT record, image_id FROM containers"):
+        record = fastjson.loads(text) if text else {}
+        found.append((record, image_id.partition(":")[2]))
+    return found
+
+
+def image_blobs(content: Content, row: images.ImageRow) -> set[str]:
+    """The digests of an image's manifest, configuration and compressed layers."""
+    try:
+        manifest = parse_manifest(content.read(row.manifest), row.manifest_type)
+    except (NotFound, Corrupt):
+        return {row.manifest, row.id}  # what it needs cannot be known; it must be pulled again
+    assert isinstance(manifest, Manifest)
+    return {row.manifest, manifest.config.digest, *(layer.digest for layer in manifest.layers)}
+
+
+def remove_blobs(content: Content, keep: frozenset[str]) -> int:
+    """Removes the blobs that are not in ``keep``; returns the bytes that became free."""
+    return sum(content.delete(digest) for digest in list(content.list_all()) if digest not in keep)
+
+
+def sweep(layout: Layout, *, all_partial: bool = False) -> int:
+    """Removes what interrupted commands left aside and nobody is writing now; returns the bytes that became free.
+
+    Interrupted downloads stay for `KEEP_PARTIAL` to be taken up again, unless ``all_partial``.
+    """
+    freed = 0
+    now = time.time()
+    for name in os.listdir(layout.ingest):
+        path = f"{layout.ingest}/{name}"
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            continue
+        if not all_partial and now - status.st_mtime < KEEP_PARTIAL:
+            continue
+        lock = Lock(path)
+        if lock.try_acquire():
+            freed += os.fstat(lock.fd).st_size
+            lock.release(remove=True)
+    for name in os.listdir(layout.root):
+        if name.startswith(("index.json.", "oci-layout.")):
+            path = f"{layout.root}/{name}"
+            try:
+                if now - os.lstat(path).st_mtime > 60:
+                    os.unlink(path)
+            except FileNotFoundError:
+                continue
+    return freed
