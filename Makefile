@@ -1,0 +1,45 @@
+# make test    everything, with the Debian packages that the tests need installed where that is possible
+# make check   format, lint, types, architecture and unit tests: under a minute
+# make demo    an image out of this system's own packages, run with limits; no registry, no network
+# make bench   against docker, podman, runc and crun where installed; writes bench/results and the README's table
+# make format  let ruff rewrite what it can
+.POSIX:
+.PHONY: test check demo bench format packages clean help
+
+ENV = .venv
+RUN = $(ENV)/bin/python -m
+CODE = src tests tools bench
+WORKERS = auto
+PYTEST = $(RUN) pytest -q
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(ENV)/ready: pyproject.toml
+	@sh tools/environment . $(ENV) test dev >/dev/null
+
+# What the tests need of Debian, where we may install it; what stays missing is skipped and listed by name.
+packages: $(ENV)/ready
+	@sh tools/packages $(ENV)/bin/python
+
+check: $(ENV)/ready
+	@$(RUN) ruff format --check -q $(CODE)
+	@$(RUN) ruff check -q $(CODE)
+	@$(RUN) mypy
+	@$(PYTEST) -n $(WORKERS) tests/architecture tests/unit tests/golden
+
+test: check packages
+	@$(PYTEST) -n $(WORKERS) --leaks tests
+
+demo:
+	@sh demo/run
+
+bench: $(ENV)/ready packages
+	@$(ENV)/bin/python bench/run.py
+
+format: $(ENV)/ready
+	@$(RUN) ruff format -q $(CODE)
+	@$(RUN) ruff check -q --fix $(CODE)
+
+clean:
+	rm -rf build dist .cache .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
