@@ -4,13 +4,13 @@
 # make bench   against docker, podman, runc and crun where installed; writes bench/results and the README's table
 # make format  let ruff rewrite what it can
 .POSIX:
-.PHONY: test check demo bench format packages clean help
+.PHONY: test check lint demo bench format packages clean help
 
 ENV = .venv
 RUN = $(ENV)/bin/python -m
 CODE = src tests tools bench
 WORKERS = auto
-PYTEST = $(RUN) pytest -q
+PYTEST = $(RUN) pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadgroup
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -22,14 +22,16 @@ $(ENV)/ready: pyproject.toml
 packages: $(ENV)/ready
 	@sh tools/packages $(ENV)/bin/python
 
-check: $(ENV)/ready
+lint: $(ENV)/ready
 	@$(RUN) ruff format --check -q $(CODE)
 	@$(RUN) ruff check -q $(CODE)
 	@$(RUN) mypy
-	@$(PYTEST) -n $(WORKERS) tests/architecture tests/unit tests/golden
 
-test: check packages
-	@$(PYTEST) -n $(WORKERS) --leaks tests
+check: lint
+	@$(PYTEST) tests/architecture tests/unit tests/golden
+
+test: lint packages
+	@$(PYTEST) --leaks tests
 
 demo:
 	@sh demo/run
