@@ -69,6 +69,11 @@ class Content:
             raise Corrupt(f"blob {digest} is damaged on disk")
         return body
 
+    def head(self, digest: str, size: int) -> bytes:
+        """The first ``size`` bytes of a blob, or all of it.  Raises `NotFound`."""
+        with self.open(digest) as file:
+            return file.read(size)
+
     def put(self, body: bytes, digest: str = "") -> str:
         """Keeps a small blob and returns its digest.  Raises `Corrupt` when it is not ``digest``."""
         digest = digest or digests.of(body)
@@ -78,6 +83,38 @@ class Content:
                 writer.write(body)
                 writer.commit()
         return digest
+
+    def put_stream(self, read: Callable[[int], bytes], expected: str = "") -> tuple[str, int]:
+        """Keeps everything that ``read(size)`` gives, and returns its digest and its size.
+
+        ``expected`` is the digest that it must have; without one it gets its sha256.  Raises `Corrupt`, `StorageFull`.
+        """
+        aside = f"{self._layout.ingest}/stream-{os.getpid()}-{os.urandom(8).hex()}"
+        check = digests.hasher(expected or "sha256:")
+        lock = Lock(aside)
+        size = 0
+        try:
+            lock.acquire()
+            while piece := read(_PIECE):
+                check.update(piece)
+                size += len(piece)
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(lock.fd, view) :]
+            digest = f"{check.name}:{check.hexdigest()}"
+            if expected and digest != expected:
+                raise Corrupt(f"blob {expected} does not match its digest: it is {digest}")
+            path = self.path(digest)
+            if not os.path.exists(path):
+                make_private(os.path.dirname(path))
+                os.fsync(lock.fd)
+                os.rename(aside, path)
+                sync_directory(os.path.dirname(path))
+            return digest, size
+        except OSError as error:
+            raise translate(error, "write a blob") from error
+        finally:
+            lock.release(remove=lock.fd >= 0 and is_named(lock.fd, aside))
 
     def delete(self, digest: str) -> int:
         """Removes a blob and returns its size; 0 when it is not here."""
@@ -198,7 +235,8 @@ class Writer:
             raise Corrupt(f"blob {self.digest} is cut short: {self.offset} of {self.size} bytes")
         if self._hash.hexdigest() != digests.hex_part(self.digest):
             self._keep = False
-            raise Corrupt(f"blob {self.digest} does not match its digest: it is sha256:{self._hash.hexdigest()}")
+            found = f"{self._hash.name}:{self._hash.hexdigest()}"
+            raise Corrupt(f"blob {self.digest} does not match its digest: it is {found}")
         try:
             os.fsync(self._lock.fd)
             os.rename(self._aside, self._path)

@@ -30,7 +30,7 @@ KEEP_PARTIAL = 24 * 3600
 
 
 class Reachable(Record):
-    """Digests of blobs, diff ids of layers, and names of fix-up layers that something needs."""
+    """Digests of blobs, diff ids of layers, and ids of images whose fix-up layers something needs."""
 
     blobs: frozenset[str]
     layers: frozenset[str]
@@ -55,20 +55,12 @@ def reachable(db: Database, content: Content) -> Reachable:
     for row in images.list_all(db):
         blobs |= image_blobs(content, row)
         layers.update(row.diff_ids)
-        fixups.add(row.fixup)
-    for record, fixup in _containers(db):
-        layers.update(record.get("diff_ids", ()))
-        fixups.add(fixup)
-        fixups.add(record.get("fixup", ""))
-    return Reachable(frozenset(blobs), frozenset(layers), frozenset(fixups - {""}))
-
-
-def _containers(db: Database) -> list[tuple[dict[str, object], str]]:
-    found = []
+        fixups.add(row.id if row.fixup else "")
     for text, image_id in db.rows("SELECT record, image_id FROM containers"):
         record = fastjson.loads(text) if text else {}
-        found.append((record, image_id.partition(":")[2]))
-    return found
+        layers.update(record.get("diff_ids", ()))
+        fixups.add(image_id)
+    return Reachable(frozenset(blobs), frozenset(layers), frozenset(fixups - {""}))
 
 
 def image_blobs(content: Content, row: images.ImageRow) -> set[str]:
