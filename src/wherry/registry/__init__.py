@@ -1,0 +1,17 @@
+"""Talking to image registries: the OCI distribution protocol with Docker's token authentication.
+
+From the bottom up; each module imports only those above it::
+
+    failures     what went wrong, in Docker's words; which failures are worth another try
+    retry        how often, how long, with what pauses
+    address      which addresses a registry may send us to
+    credentials  ~/.docker/config.json and credential helpers, read only
+    config       registries.toml: mirrors, insecure registries, certificates, time limits
+    net          sockets with deadlines, connections that look where they go, TLS contexts
+    transport    one request: http or https, redirects, no credentials for strangers
+    auth         challenges and tokens
+    client       manifests and blobs of one registry and its mirrors
+    fetch        the whole way from a name to a verified image
+
+(`archive` reads and writes image archives and needs none of these.)
+"""

@@ -1,0 +1,207 @@
+"""Connections for urllib3 that keep to a deadline and look at where they are going.
+
+urllib3's time limits hold for one ``recv``; a server that sends a byte now and then would keep us for ever.  So every
+step (the whole header, one piece of the body) has a deadline, held by the thread and applied to each ``recv``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
+
+from wherry.errors import Cancelled, InvalidArgument
+from wherry.registry.address import Guard
+from wherry.registry.config import RegistryConfig
+from wherry.registry.failures import forbidden_target
+
+_POOL_SIZE = 16
+_GLANCE = 0.5
+
+
+class _Step(threading.local):
+    ends: float = 0.0
+    stop: threading.Event | None = None
+
+
+_step = _Step()
+
+
+@contextmanager
+def deadline(seconds: float, stop: threading.Event) -> Iterator[None]:
+    """Every receive of this thread within the block ends, with `TimeoutError`, after ``seconds`` altogether.
+
+    Soon after ``stop`` is set it ends with `Cancelled`.
+    """
+    before = _step.ends, _step.stop
+    _step.ends, _step.stop = time.monotonic() + seconds, stop
+    try:
+        yield
+    finally:
+        _step.ends, _step.stop = before
+
+
+def _patiently(sock: socket.socket, receive: Callable[..., int], arguments: Any, options: Any) -> int:
+    """``receive`` within the deadline, waking up now and then to see whether to stop."""
+    while _step.ends:
+        left = _step.ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        sock.settimeout(min(left, _GLANCE))
+        try:
+            return receive(*arguments, **options)
+        except TimeoutError:
+            if _step.stop is not None and _step.stop.is_set():
+                raise Cancelled("the pull was stopped") from None
+    return receive(*arguments, **options)
+
+
+class _Socket(socket.socket):
+    def recv_into(self, *arguments: Any, **options: Any) -> int:
+        return _patiently(self, super().recv_into, arguments, options)
+
+
+class _TlsSocket(ssl.SSLSocket):
+    def recv_into(self, *arguments: Any, **options: Any) -> int:
+        return _patiently(self, super().recv_into, arguments, options)
+
+
+def open_socket(connection: HTTPConnection, guard: Guard | None, seen: Callable[[str, str], None]) -> socket.socket:
+    """A connected socket for a urllib3 connection.
+
+    Tries each address of the host in turn and calls ``seen(host, address)`` for the one that answered.  With a
+    ``guard``, an address that it does not allow is an error at once: another one of the same name would be no better.
+    """
+    host = connection.host.strip("[]")
+    timeout = connection.timeout if isinstance(connection.timeout, int | float) else None
+    try:
+        found = socket.getaddrinfo(host, connection.port, allowed_gai_family(), socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        reason = error if isinstance(error, socket.gaierror) else socket.gaierror(socket.EAI_NONAME, "no such host")
+        raise NameResolutionError(host, connection, reason) from error
+    failure: OSError = OSError("no address")
+    for family, kind, protocol, _, target in found:
+        where = str(target[0])
+        if guard is not None and not guard.allows(host, where):
+            raise forbidden_target(
+                "the registry sent us elsewhere",
+                host,
+                where,
+                "an address of this machine or of its cloud's services is not followed for a registry in the network; "
+                "if it is meant, name its host in the registry's `trust` list in registries.toml",
+            )
+        sock = _Socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.settimeout(timeout)
+            sock.connect(target)
+            seen(host, where)
+            return sock
+        except OSError as error:
+            sock.close()
+            failure = error
+    if isinstance(failure, TimeoutError):
+        raise ConnectTimeoutError(connection, f"connect to {host}: i/o timeout") from failure
+    raise NewConnectionError(connection, f"{failure.strerror or failure}".lower()) from failure
+
+
+def manager(
+    context: ssl.SSLContext, guard: Guard | None, seen: Callable[[str, str], None], proxy: str = ""
+) -> urllib3.PoolManager:
+    """A pool of kept-alive connections; with ``proxy``, through it: then only names can be looked at, not addresses."""
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return open_socket(self, None if proxy else guard, (lambda *_: None) if proxy else seen)
+
+    class Tls(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return open_socket(self, None if proxy else guard, (lambda *_: None) if proxy else seen)
+
+    class PlainPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class TlsPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Tls
+
+    options: dict[str, Any] = {"num_pools": 32, "maxsize": _POOL_SIZE, "ssl_context": context}
+    made = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+    made.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
+    return made
+
+
+def tls_context(config: RegistryConfig, host: str, name: str, sender: str = "") -> ssl.SSLContext:
+    """The TLS settings for ``host``, whose table in registries.toml is ``name``.
+
+    The system's authorities and those of ``<directory>/<host>/*.crt``, client certificates from ``*.cert`` with
+    ``*.key`` there, as dockerd(8) reads ``certs.d``.  ``sender`` is the registry that sent us to ``host``, if it is
+    another: its authorities count as well, its client certificates and its being insecure do not.  Raises
+    `InvalidArgument` for a certificate that cannot be loaded.
+    """
+    context = ssl.create_default_context()
+    context.sslsocket_class = _TlsSocket
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    settings = config.host(name)
+    if settings.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    for directory in config.certificates:
+        _load_directory(context, os.path.join(directory, host))
+        if sender:
+            _load_directory(context, os.path.join(directory, sender), clients=False)
+    for authority in (settings.ca, config.host(sender).ca if sender else ""):
+        if authority:
+            _load_authority(context, authority)
+    if settings.client_cert:
+        _load_client(context, settings.client_cert, settings.client_key)
+    return context
+
+
+def _load_directory(context: ssl.SSLContext, directory: str, *, clients: bool = True) -> None:
+    try:
+        names = sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    for name in names:
+        path = os.path.join(directory, name)
+        if name.endswith(".crt"):
+            _load_authority(context, path)
+        elif name.endswith(".cert") and clients:
+            key = name.removesuffix(".cert") + ".key"
+            if key not in names:
+                raise InvalidArgument(
+                    f"missing key {key} for client certificate {name}",
+                    hint="CA certificates must use the extension .crt",
+                )
+            _load_client(context, path, os.path.join(directory, key))
+
+
+def _load_authority(context: ssl.SSLContext, path: str) -> None:
+    try:
+        context.load_verify_locations(cafile=path)
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"cannot read the CA certificate {path}: {_why(error)}") from None
+
+
+def _load_client(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"cannot read the client certificate {certificate}: {_why(error)}") from None
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "malformed").lower().replace("_", " ")
+    return str(getattr(error, "strerror", None) or error).lower()
