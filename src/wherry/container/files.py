@@ -96,4 +96,4 @@ def resolv_conf(
 
 
 def _loopback(address: str) -> bool:
-    return address.startswith("127.") or address in ("::1", "localhost") or address.startswith("::1%")
+    return address.startswith(("127.", "::1%")) or address in ("::1", "localhost")

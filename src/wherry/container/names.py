@@ -7,28 +7,28 @@ import os
 from wherry.errors import InvalidArgument
 
 _ADJECTIVES = (
-    "able agile amber ample ancient arctic astute autumn balmy bold bonny brave breezy bright brisk calm candid careful "
-    "cheery clever coastal cosy crisp curious daring deft eager early earnest elated fair fearless fine fluent fond "
-    "frank free fresh gallant gentle gifted glad golden graceful grand hardy hearty honest humble jolly jovial keen kind "
-    "lively loyal lucid lucky mellow merry mighty modest neat nimble noble northern open patient placid plucky polite "
-    "prompt proud quick quiet rapid ready robust rosy salty serene sharp silent silver sincere smart snug sober southern "
-    "spry stable steady stoic stout sturdy sunny swift tender tidy tranquil trim trusty upbeat valiant vivid warm "
-    "western windy wise witty young zesty"
-).split()
+    "able agile amber ample ancient arctic astute autumn balmy bold bonny brave breezy bright brisk calm candid "
+    "careful cheery clever coastal cosy crisp curious daring deft eager early earnest elated fair fearless fine "
+    "fluent fond frank free fresh gallant gentle gifted glad golden graceful grand hardy hearty honest humble "
+    "jolly jovial keen kind lively loyal lucid lucky mellow merry mighty modest neat nimble noble northern open "
+    "patient placid plucky polite prompt proud quick quiet rapid ready robust rosy salty serene sharp silent "
+    "silver sincere smart snug sober southern spry stable steady stoic stout sturdy sunny swift tender tidy "
+    "tranquil trim trusty upbeat valiant vivid warm western windy wise witty young zesty"
+)
 
 # People of shipping, measuring and computing.
 _SURNAMES = (
-    "abel adams aiken anning ampere archimedes babbage backus banks banneker barbera bartik bell berners blackwell bohr "
-    "boole booth borg bowditch brahe brunel cabot carson cauchy cavendish chappe cook copernicus cori curie dampier "
-    "darwin davies diderot dijkstra drake earhart edison engelbart erdos euclid euler faraday fermat fitzroy flinders "
-    "floyd fourier franklin frobisher fulton galileo galois gauss germain goldberg grimaldi hadley halley hamilton "
-    "harrison heaviside henson hertz hipparchus hopper hooke hubble hudson huygens hypatia jacquard jemison johnson "
-    "joule keller kelvin kepler kilby kirch knuth kovalevsky lagrange lamarr laplace leibniz lister lovelace magellan "
-    "marconi maury maxwell mccarthy meitner mercator mitchell moore morse nansen napier neumann newton nightingale noether "
-    "ohm pascal pasteur peary plimsoll ptolemy pytheas ramanujan ritchie ross russell shackleton shannon slocum snell "
-    "somerville stevin sutherland tasman tesla torvalds turing vancouver vaughan villard volta watt wiles wren wright "
-    "zheng zuse"
-).split()
+    "abel adams aiken anning ampere archimedes babbage backus banks banneker barbera bartik bell berners "
+    "blackwell bohr boole booth borg bowditch brahe brunel cabot carson cauchy cavendish chappe cook copernicus "
+    "cori curie dampier darwin davies diderot dijkstra drake earhart edison engelbart erdos euclid euler faraday "
+    "fermat fitzroy flinders floyd fourier franklin frobisher fulton galileo galois gauss germain goldberg "
+    "grimaldi hadley halley hamilton harrison heaviside henson hertz hipparchus hopper hooke hubble hudson "
+    "huygens hypatia jacquard jemison johnson joule keller kelvin kepler kilby kirch knuth kovalevsky lagrange "
+    "lamarr laplace leibniz lister lovelace magellan marconi maury maxwell mccarthy meitner mercator mitchell "
+    "moore morse nansen napier neumann newton nightingale noether ohm pascal pasteur peary plimsoll ptolemy "
+    "pytheas ramanujan ritchie ross russell shackleton shannon slocum snell somerville stevin sutherland tasman "
+    "tesla torvalds turing vancouver vaughan villard volta watt wiles wren wright zheng zuse"
+)
 
 _FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 _REST = _FIRST | frozenset("_.-")
@@ -37,7 +37,8 @@ _REST = _FIRST | frozenset("_.-")
 def random_name(attempt: int = 0) -> str:
     """``adjective_surname``; later attempts, after a name was taken, end in a digit so that they run out less soon."""
     pick = int.from_bytes(os.urandom(8), "little")
-    name = f"{_ADJECTIVES[pick % len(_ADJECTIVES)]}_{_SURNAMES[(pick >> 24) % len(_SURNAMES)]}"
+    adjectives, surnames = _ADJECTIVES.split(), _SURNAMES.split()
+    name = f"{adjectives[pick % len(adjectives)]}_{surnames[(pick >> 24) % len(surnames)]}"
     return f"{name}{(pick >> 48) % 10 ** min(attempt, 4)}" if attempt else name
 
 

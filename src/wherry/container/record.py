@@ -38,6 +38,11 @@ class MountPoint(Record):
     anonymous: bool = False  # a volume that goes away with the container (`rm -v`, `run --rm`)
     populate: bool = False  # fill an empty volume from the image's directory of the same path
     subpath: str = ""  # inside the volume
+    create_source: bool = False  # make a missing source directory
+    relabel: str = ""  # SELinux: "z" shared, "Z" private
+    driver_options: Pairs = ()  # for a volume that does not exist yet
+    labels: Pairs = ()
+    listed: bool = False  # asked for with -v or --mount: `inspect` shows a tmpfs only then
 
 
 class ContainerRecord(Record):

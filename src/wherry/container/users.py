@@ -30,12 +30,9 @@ def resolve(user: str, group_add: tuple[str, ...], passwd: bytes, group: bytes) 
     number = _id(who)
     uid, gid, home, name = number or 0, 0, "", ""
     for entry in _entries(passwd, 6):
-        matches = entry[2] == str(uid) if number is not None or not who else entry[0] == who
-        if matches:
-            entry_uid, entry_gid = _id(entry[2]), _id(entry[3])
-            if entry_uid is None or entry_gid is None:
-                continue
-            uid, gid, home, name = entry_uid, entry_gid, entry[5], entry[0]
+        matches = int(entry[2]) == uid if number is not None or not who else entry[0] == who
+        if matches and _plausible(entry[3]):
+            uid, gid, home, name = int(entry[2]), int(entry[3]), entry[5], entry[0]
             break
     else:
         if who and number is None:
@@ -47,9 +44,8 @@ def resolve(user: str, group_add: tuple[str, ...], passwd: bytes, group: bytes) 
         gid = _group_id(group_text, group)
     elif name:
         for entry in _entries(group, 4):
-            found = _id(entry[2])
-            if found is not None and name in entry[3].split(","):
-                groups.append(found)
+            if name in entry[3].split(","):
+                groups.append(int(entry[2]))
     if group_add:
         groups += _added(group_add, group)
     chosen = tuple(dict.fromkeys([gid, *groups]))
@@ -63,9 +59,8 @@ def _group_id(text: str, group: bytes) -> int:
     if number is not None:
         return number
     for entry in _entries(group, 3):
-        found = _id(entry[2])
-        if entry[0] == text and found is not None:
-            return found
+        if entry[0] == text:
+            return int(entry[2])
     raise InvalidArgument(
         f"unable to find group {text}: no matching entries in group file", hint="a number needs no entry"
     )
@@ -75,9 +70,7 @@ def _added(names: tuple[str, ...], group: bytes) -> list[int]:
     by_name: dict[str, int] = {}
     if any(_id(name) is None for name in names):
         for entry in _entries(group, 3):
-            found = _id(entry[2])
-            if found is not None:
-                by_name.setdefault(entry[0], found)
+            by_name.setdefault(entry[0], int(entry[2]))
     ids = []
     for name in names:
         number = _id(name)
