@@ -10,23 +10,12 @@ import os
 from struct import pack, unpack
 
 from wherry.errors import SystemFailure
+from wherry.linux import syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.linux.cgroup.devices import Rule
 
-_NUMBERS = {
-    "x86_64": 321,
-    "i386": 357,
-    "i686": 357,
-    "aarch64": 280,
-    "riscv64": 280,
-    "loongarch64": 280,
-    "arm": 386,
-    "armv7l": 386,
-    "ppc64le": 361,
-    "s390x": 351,
-}
 _PROG_LOAD, _PROG_ATTACH, _PROG_DETACH, _GET_FD_BY_ID, _PROG_QUERY = 5, 8, 9, 13, 16
 _TYPE_CGROUP_DEVICE, _ATTACH_DEVICE, _ALLOW_MULTI = 15, 6, 2
 _KINDS = {"b": 1, "c": 2}  # BPF_DEVCG_DEV_*
@@ -83,32 +72,23 @@ def program(default: bool, rules: tuple[Rule, ...]) -> bytes:
     return b"".join(code + _answer(default))
 
 
-def _bpf(command: int, attributes: bytes, what: str) -> tuple[int, bytes]:
-    """bpf(2).  Returns its result and the attributes as the kernel left them."""
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    number = _NUMBERS.get(os.uname().machine, 280)
-    result = libc.syscall(ctypes.c_long(number), ctypes.c_long(command), buffer, ctypes.c_ulong(len(attributes)))
-    if result < 0:
-        raise SystemFailure(what, "bpf", ctypes.get_errno())
-    return result, buffer.raw
+def _bpf(command: int, attributes: bytes, what: str) -> int:
+    """bpf(2).  The attributes are passed in `syscall.SCRATCH`, where the kernel leaves its answer."""
+    try:
+        return syscall.call("bpf", command, syscall.fill_scratch(attributes), len(attributes))
+    except OSError as error:
+        raise SystemFailure(what, "bpf", error.errno or 0) from error
 
 
 def load(instructions: bytes) -> int:
     """A descriptor of the program, verified by the kernel.  Raises `SystemFailure`."""
-    import ctypes
-
-    code = ctypes.create_string_buffer(instructions, len(instructions))
-    licence = ctypes.create_string_buffer(b"Apache-2.0")
+    held, code = _place(instructions)
     attributes = pack(
         "=IIQQIIQII16s",
         _TYPE_CGROUP_DEVICE,
         len(instructions) // 8,
-        ctypes.addressof(code),
-        ctypes.addressof(licence),
+        code,
+        syscall.SCRATCH + _ATTRIBUTES,
         0,
         0,
         0,
@@ -116,18 +96,50 @@ def load(instructions: bytes) -> int:
         0,
         b"wherry_devices",
     )
-    return _bpf(_PROG_LOAD, attributes, "loading the device filter")[0]
+    content = attributes.ljust(_ATTRIBUTES, b"\0") + b"Apache-2.0\0".ljust(_LICENCE, b"\0") + held
+    try:
+        return syscall.call("bpf", _PROG_LOAD, syscall.fill_scratch(content), len(attributes))
+    except OSError as error:
+        raise SystemFailure("loading the device filter", "bpf", error.errno or 0) from error
+
+
+_ATTRIBUTES, _LICENCE = 128, 16
+
+
+def _place(instructions: bytes) -> tuple[bytes, int]:
+    """Where the kernel finds the instructions: behind the attributes, or in memory of their own when they are many.
+
+    Returns what is to go behind the attributes, and the address.
+    """
+    if _ATTRIBUTES + _LICENCE + len(instructions) <= 4096:
+        return instructions, syscall.SCRATCH + _ATTRIBUTES + _LICENCE
+    import ctypes
+
+    global _kept
+    _kept = ctypes.create_string_buffer(instructions, len(instructions))
+    return b"", ctypes.addressof(_kept)
+
+
+_kept: object = None
 
 
 def attached(group: int) -> list[int]:
-    """Descriptors of the device programs attached to the group itself."""
-    import ctypes
-
-    ids = (ctypes.c_uint32 * 64)()
-    attributes = pack("=IIIIQI4x", group, _ATTACH_DEVICE, 0, 0, ctypes.addressof(ids), 64)
-    left = _bpf(_PROG_QUERY, attributes, "listing device filters")[1]
-    count = int(unpack("=I", left[24:28])[0])
-    return [_bpf(_GET_FD_BY_ID, pack("=III", ids[index], 0, 0), "opening a device filter")[0] for index in range(count)]
+    """Descriptors of the device programs attached to the group itself (at most 64, the kernel's own limit)."""
+    room = 64
+    query = pack("=IIIIQI4x", group, _ATTACH_DEVICE, 0, 0, syscall.SCRATCH + _ATTRIBUTES, room)
+    _bpf(_PROG_QUERY, query.ljust(_ATTRIBUTES + 4 * room, b"\0")[:_ATTRIBUTES], "listing device filters")
+    answer = syscall.scratch(_ATTRIBUTES + 4 * room)
+    count = int(unpack("=I", answer[24:28])[0])
+    ids = unpack(f"={count}I", answer[_ATTRIBUTES : _ATTRIBUTES + 4 * count])
+    opened: list[int] = []
+    try:
+        for number in ids:
+            opened.append(_bpf(_GET_FD_BY_ID, pack("=III", number, 0, 0), "opening a device filter"))
+    except SystemFailure:
+        for fd in opened:
+            os.close(fd)
+        raise
+    return opened
 
 
 def attach(directory: str, default: bool, rules: tuple[Rule, ...], *, fresh: bool = True) -> None:
