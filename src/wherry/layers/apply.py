@@ -1,0 +1,423 @@
+"""A layer's tar stream to a directory, in the form that overlay mounts.
+
+Nothing is written but through descriptors of directories that `wherry.layers.tree` found inside the layer's root.
+Files are made new (O_EXCL), so no entry writes through a link that an earlier one left.  Directories are open to
+the writer alone until the end, when they get their owner, mode, attributes and times, deepest first.
+
+Whiteouts (OCI image spec, layer.md): ``.wh.NAME`` becomes a character device 0/0, ``.wh..wh..opq`` an attribute of
+its directory (Linux, Documentation/filesystems/overlayfs.rst).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from wherry.errors import Corrupt, InvalidArgument, NotSupported, StorageFull, SystemFailure
+from wherry.layers import attributes, tar
+from wherry.layers.compression import Readable
+from wherry.layers.source import Source
+from wherry.layers.tree import Tree, clean, shown
+from wherry.linux import trees
+from wherry.record import Record
+
+_WHITEOUT = b".wh."
+_OPAQUE = b".wh..wh..opq"
+_META = b".wh..wh."
+_IMPLIED_MODE = 0o755
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Times are cut to this many nanoseconds from 1970; the kernel cuts them further to what the file system has.
+_TIMES = (1 << 40) * 1_000_000_000
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+#: Where descriptors have names, for the calls that take no descriptor of a directory.
+_PROC = b"/proc/self/fd"
+
+
+class Limits(Record):
+    """What a layer may hold: headers, directories, and bytes of one file and of all files together."""
+
+    entries: int = 4_000_000
+    directories: int = 500_000
+    file: int = 1 << 40
+    total: int = 1 << 42
+
+
+class ApplyOptions(Record):
+    """How a layer is written.
+
+    ``whiteouts`` is "overlay" (needs CAP_SYS_ADMIN for trusted.overlay.opaque) or "overlay-user" (user.overlay.opaque,
+    for overlay mounted with ``userxattr``).  ``ownership`` is "keep" or "ignore" (everything belongs to the caller).
+    ``devices`` is "keep" or "skip".
+    """
+
+    whiteouts: str = "overlay"
+    ownership: str = "keep"
+    devices: str = "keep"
+    limits: Limits = Limits()
+
+
+class Applied(Record):
+    """What was written.
+
+    ``diff_id`` is the sha256 of the whole tar stream, ``tar_size`` its length.  ``size`` is the bytes of file content,
+    ``entries`` the number of files, directories and whiteouts.  ``implied_dirs`` are directories without an entry of
+    their own, ``missing_links`` pairs of (name, target) of hard links whose target is not in this layer; names have
+    no leading slash and are str with surrogate escapes.
+    """
+
+    diff_id: str
+    size: int
+    entries: int
+    implied_dirs: tuple[str, ...]
+    missing_links: tuple[tuple[str, str], ...]
+    tar_size: int = 0
+
+
+def apply(stream: Readable, directory_fd: int, options: ApplyOptions | None = None) -> Applied:
+    """Write the tar ``stream`` (decompressed) into the empty directory ``directory_fd``.
+
+    The stream is read to its end, in a helper thread.  On an error the directory holds half a layer and is to be
+    removed.  Raises `Corrupt` for a damaged or hostile layer, `StorageFull`, `NotSupported` for owners that the user
+    namespace does not have, `SystemFailure`, and what reading ``stream`` raises.
+    """
+    options = options or ApplyOptions()
+    if options.whiteouts not in ("overlay", "overlay-user"):
+        raise InvalidArgument(f"unknown form of whiteouts: {options.whiteouts}")
+    with Source(stream) as source:
+        return _Layer(source, directory_fd, options).apply()
+
+
+class _Directory:
+    """What a directory is to become when everything in it is there."""
+
+    __slots__ = ("gid", "implied", "mode", "mtime", "opaque", "uid", "xattrs")
+
+    def __init__(self, mode: int, uid: int, gid: int, mtime: int, xattrs: dict[str, bytes]) -> None:
+        self.mode, self.uid, self.gid, self.mtime, self.xattrs = mode, uid, gid, mtime, xattrs
+        self.implied = True
+        self.opaque = False
+
+
+class _Layer:
+    """One layer while it is written."""
+
+    def __init__(self, source: Source, root: int, options: ApplyOptions) -> None:
+        self._source = source
+        self._root = root
+        self._options = options
+        self._own = options.ownership == "keep"
+        self._me = (os.geteuid(), os.getegid())
+        self._tree = Tree(root, self._imply)
+        self._directories = {b"": _Directory(_IMPLIED_MODE, 0, 0, 0, {})}
+        self._missing: dict[bytes, bytes] = {}
+        self._size = 0
+        self._entries = 0
+        self._mtime = 0
+        self._path = b""
+
+    def apply(self) -> Applied:
+        limits = self._options.limits
+        try:
+            for entry in tar.entries(self._source, limits.entries):
+                self._add(entry)
+            self._source.finish()
+            self._finish_directories()
+        except OSError as error:
+            if error.filename is None and error.errno is None:
+                raise
+            raise self._failure(error) from None
+        finally:
+            self._tree.close()
+        implied = sorted(path for path, directory in self._directories.items() if directory.implied and path)
+        return Applied(
+            self._source.digest,
+            self._size,
+            self._entries,
+            tuple(map(os.fsdecode, implied)),
+            tuple((os.fsdecode(path), os.fsdecode(target)) for path, target in self._missing.items()),
+            self._source.size,
+        )
+
+    def _failure(self, error: OSError) -> Exception:
+        if error.errno in _FULL:
+            return StorageFull(
+                f"no space left on device while unpacking {shown(self._path)}",
+                hint="remove images that are not needed, or make room where Wherry keeps its state",
+            )
+        if error.errno == errno.EFBIG:
+            return Corrupt(f"layer has a file that is too large for this file system: {shown(self._path)}")
+        return SystemFailure(f"unpacking {shown(self._path)}", "write", error.errno or errno.EIO)
+
+    # entries
+
+    def _add(self, entry: tar.Entry) -> None:
+        path = entry.name
+        if path.startswith((b"/", b".")) or path.endswith(b"/") or b"//" in path or b"/." in path or len(path) > 200:
+            path = clean(path)
+        self._path = path
+        self._mtime = entry.mtime = max(-_TIMES, min(entry.mtime, _TIMES))
+        if b".wh." in path and self._marker(path):
+            return
+        self._entries += 1
+        parent, _, name = path.rpartition(b"/")
+        kind = entry.kind
+        if kind == tar.DIRECTORY:
+            self._add_directory(entry, parent, name)
+            return
+        if not name:
+            raise Corrupt("layer has an entry for its root that is not a directory")
+        if kind == tar.LINK:
+            self._add_link(entry, parent, name)
+            return
+        if kind == tar.FILE:
+            add = self._add_file
+        elif kind == tar.SYMLINK:
+            add = self._add_symlink
+        else:
+            add = self._add_node
+        fd = self._tree.directory(parent)
+        if self._missing:
+            self._missing.pop(self._join(parent, name), None)
+        try:
+            add(entry, fd, name)
+        except FileExistsError:
+            add(entry, self._clear(parent, name), name)
+
+    def _join(self, parent: bytes, name: bytes) -> bytes:
+        """The canonical name of ``name`` in a directory that was just opened."""
+        parent = self._tree.canonical(parent)
+        return parent + b"/" + name if parent else name
+
+    def _clear(self, parent: bytes, name: bytes) -> int:
+        """Remove what an earlier entry of this layer left; the descriptor of the directory it was in."""
+        fd = self._tree.directory(parent)
+        mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
+        trees.remove(name, dir_fd=fd)
+        if not (stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+            return fd
+        path = self._join(parent, name)
+        below = path + b"/"
+        for known in [known for known in self._directories if known == path or known.startswith(below)]:
+            del self._directories[known]
+        for known in [known for known in self._missing if known.startswith(below)]:
+            del self._missing[known]
+        self._tree.close()  # names that led through it lead elsewhere now
+        return self._tree.directory(parent)
+
+    def _add_file(self, entry: tar.Entry, fd: int, name: bytes) -> None:
+        limits = self._options.limits
+        self._size += entry.size
+        if entry.real > limits.file or self._size > limits.total:
+            raise Corrupt(f"layer has more data than a layer may have: {shown(self._path)}")
+        out = os.open(name, _NEW_FILE, 0o600, dir_fd=fd)
+        try:
+            if entry.map is None:
+                self._source.copy(out, entry.size)
+            else:
+                for offset, size in entry.map:
+                    os.lseek(out, offset, os.SEEK_SET)
+                    self._source.copy(out, size)
+                os.ftruncate(out, entry.real)
+            if self._own and (entry.uid, entry.gid) != self._me:
+                self._chown(out, entry.uid, entry.gid)
+            os.fchmod(out, entry.mode)
+            if entry.xattrs:
+                attributes.put(out, attributes.kept(entry.xattrs, self._path))
+            os.utime(out, ns=(entry.mtime, entry.mtime))
+        finally:
+            os.close(out)
+
+    def _chown(self, target: int | bytes, uid: int, gid: int, dir_fd: int | None = None) -> None:
+        try:
+            if dir_fd is None:
+                os.chown(target, uid, gid)
+            else:
+                os.chown(target, uid, gid, dir_fd=dir_fd, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EPERM, errno.EOVERFLOW):
+                raise
+            raise NotSupported(
+                f"insufficient UIDs or GIDs available in user namespace (requested {uid}:{gid} for "
+                f"{shown(self._path)})",
+                hint="give this user more subordinate ids in /etc/subuid and /etc/subgid",
+            ) from None
+
+    def _add_symlink(self, entry: tar.Entry, fd: int, name: bytes) -> None:
+        if not entry.linkname or b"\0" in entry.linkname:
+            raise Corrupt(f"layer has a symbolic link without a target: {shown(self._path)}")
+        os.symlink(entry.linkname, name, dir_fd=fd)
+        self._finish_node(entry, fd, name)
+
+    def _finish_node(self, entry: tar.Entry, fd: int, name: bytes) -> None:
+        """Owner, attributes and times of what cannot be opened."""
+        if self._own and (entry.uid, entry.gid) != self._me:
+            self._chown(name, entry.uid, entry.gid, fd)
+        if entry.xattrs:
+            attributes.put(b"%b/%d/%b" % (_PROC, fd, name), attributes.kept(entry.xattrs, self._path))
+        if entry.kind != tar.SYMLINK:
+            handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            try:
+                os.chmod(b"%b/%d" % (_PROC, handle), entry.mode)
+            finally:
+                os.close(handle)
+        os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=fd, follow_symlinks=False)
+
+    def _add_node(self, entry: tar.Entry, fd: int, name: bytes) -> None:
+        """A device or a fifo."""
+        if entry.kind == tar.FIFO:
+            os.mkfifo(name, 0o600, dir_fd=fd)
+        else:
+            if self._options.devices == "skip":
+                return
+            if not (0 <= entry.major < 1 << 12 and 0 <= entry.minor < 1 << 20):
+                raise Corrupt(f"layer has a device {entry.major}:{entry.minor}, which cannot be: {shown(self._path)}")
+            form = stat.S_IFCHR if entry.kind == tar.CHARACTER else stat.S_IFBLK
+            os.mknod(name, form | 0o600, os.makedev(entry.major, entry.minor), dir_fd=fd)
+        self._finish_node(entry, fd, name)
+
+    def _add_link(self, entry: tar.Entry, parent: bytes, name: bytes) -> None:
+        target = clean(entry.linkname)
+        target_parent, _, target_name = target.rpartition(b"/")
+        if not target_name:
+            raise Corrupt(f"layer has a hard link to its root: {shown(self._path)}")
+        found = self._link_target(target_parent, target_name)
+        try:
+            fd = self._tree.directory(parent)
+            path = self._join(parent, name)
+            if found is None:
+                target = self._missing.get(target, target)
+                if self._exists(fd, name):
+                    self._clear(parent, name)
+                if target != path:
+                    self._missing[path] = target
+                return
+            self._missing.pop(path, None)
+            try:
+                os.link(target_name, name, src_dir_fd=found, dst_dir_fd=fd, follow_symlinks=False)
+            except FileExistsError:
+                there = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                if os.path.samestat(there, os.stat(target_name, dir_fd=found, follow_symlinks=False)):
+                    return
+                fd = self._clear(parent, name)
+                try:
+                    os.link(target_name, name, src_dir_fd=found, dst_dir_fd=fd, follow_symlinks=False)
+                except FileNotFoundError:
+                    raise Corrupt(f"layer has a hard link that replaces its target: {shown(path)}") from None
+        finally:
+            if found is not None:
+                os.close(found)
+
+    def _link_target(self, parent: bytes, name: bytes) -> int | None:
+        """The directory that a link's target is in, to be closed; None when this layer does not have the target."""
+        try:
+            fd = self._tree.directory(parent, create=False)
+            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if stat.S_ISDIR(status.st_mode):
+            raise Corrupt(f"layer has a hard link to a directory: {shown(self._path)}")
+        return None if _is_whiteout(status) else os.dup(fd)
+
+    @staticmethod
+    def _exists(fd: int, name: bytes) -> bool:
+        try:
+            os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    # whiteouts
+
+    def _marker(self, path: bytes) -> bool:
+        """Take care of a name that is a whiteout or another of aufs's marks; False when it is an ordinary name."""
+        *parents, name = path.split(b"/")
+        if any(part.startswith(_META) for part in parents) or (name.startswith(_META) and name != _OPAQUE):
+            return True  # aufs's own bookkeeping, in layers made by very old versions of Docker
+        if any(part.startswith(_WHITEOUT) for part in parents):
+            raise Corrupt(f"layer has an entry below a whiteout: {shown(path)}")
+        if not name.startswith(_WHITEOUT):
+            return False
+        self._entries += 1
+        parent = b"/".join(parents)
+        fd = self._tree.directory(parent)
+        if name == _OPAQUE:
+            self._directories[self._tree.canonical(parent)].opaque = True
+            return True
+        hidden = name[len(_WHITEOUT) :]
+        if hidden in (b"", b".", b".."):
+            raise Corrupt(f"layer has a whiteout of nothing: {shown(path)}")
+        try:
+            os.mknod(hidden, stat.S_IFCHR | 0o600, 0, dir_fd=fd)
+        except FileExistsError:
+            directory = self._directories.get(self._join(parent, hidden))
+            if directory is not None:  # the one in this layer takes the place of those below
+                directory.opaque, directory.implied = True, False
+        except PermissionError:
+            raise NotSupported("this kernel does not allow whiteouts in a user namespace; Linux 5.8 does") from None
+        return True
+
+    # directories
+
+    def _imply(self, fd: int, name: bytes, path: bytes) -> None:
+        """Make a directory that has no entry, or none yet (called by `Tree`)."""
+        self._directories[path] = self._mkdir(fd, name, _Directory(_IMPLIED_MODE, 0, 0, self._mtime, {}))
+
+    def _mkdir(self, fd: int, name: bytes, directory: _Directory) -> _Directory:
+        """Make a directory; where this layer has a whiteout of that name, one that hides what is below."""
+        if len(self._directories) >= self._options.limits.directories:
+            raise Corrupt(f"layer has more than {self._options.limits.directories:,} directories")
+        try:
+            os.mkdir(name, 0o700, dir_fd=fd)
+        except FileExistsError:
+            if not _is_whiteout(os.stat(name, dir_fd=fd, follow_symlinks=False)):
+                raise
+            os.unlink(name, dir_fd=fd)
+            os.mkdir(name, 0o700, dir_fd=fd)
+            directory.opaque, directory.implied = True, False
+        return directory
+
+    def _add_directory(self, entry: tar.Entry, parent: bytes, name: bytes) -> None:
+        xattrs = attributes.kept(entry.xattrs, self._path) if entry.xattrs else entry.xattrs
+        directory = _Directory(entry.mode, entry.uid, entry.gid, entry.mtime, xattrs)
+        path = b""
+        if name:
+            fd = self._tree.directory(parent)
+            path = self._join(parent, name)
+            if self._missing:
+                self._missing.pop(path, None)
+            if path not in self._directories:
+                try:
+                    self._mkdir(fd, name, directory)
+                except FileExistsError:
+                    self._mkdir(self._clear(parent, name), name, directory)
+        earlier = self._directories.get(path)
+        if earlier is not None:
+            directory.opaque = earlier.opaque
+        directory.implied = False
+        self._directories[path] = directory
+
+    def _finish_directories(self) -> None:
+        """Give every directory what its entry says, those inside before those around them."""
+        opaque = "trusted.overlay.opaque" if self._options.whiteouts == "overlay" else "user.overlay.opaque"
+        for path in sorted(self._directories, reverse=True):
+            self._path = path
+            directory = self._directories[path]
+            parent, _, name = path.rpartition(b"/")
+            above = self._tree.directory(parent, create=False)
+            fd = os.open(name or b".", trees.DIRECTORY, dir_fd=above)
+            try:
+                if self._own and (directory.uid, directory.gid) != self._me:
+                    self._chown(fd, directory.uid, directory.gid)
+                os.fchmod(fd, directory.mode)
+                if directory.xattrs:
+                    attributes.put(fd, directory.xattrs)
+                if directory.opaque and path:
+                    os.setxattr(fd, opaque, b"y")
+                os.utime(fd, ns=(directory.mtime, directory.mtime))
+            finally:
+                os.close(fd)
+
+
+def _is_whiteout(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
