@@ -5,6 +5,8 @@ Order, wording and kinds are those of Docker's client, so that its help page and
 
 from __future__ import annotations
 
+import sys
+
 from wherry.container.options import ContainerOptions
 from wherry.errors import InvalidArgument
 
@@ -134,36 +136,54 @@ UNSUPPORTED = (
 # fmt: on
 
 
-def _parsed(function: str) -> Callable[[str], Any]:
-    """A function of `wherry.container.parse`, which most runs do not need and so do not load."""
+def _parsed(function: str, module: str = "parse", **options: Any) -> Callable[[str], Any]:
+    """A function of `wherry.container`, loaded when an option needs it: most runs have none that does."""
 
     def check(text: str) -> Any:
-        from wherry.container import parse
-
-        return getattr(parse, function)(text)
+        name = "wherry.container." + module
+        __import__(name)
+        return getattr(sys.modules[name], function)(text, **options)
 
     return check
 
 
+def _checked(function: str, module: str = "parse") -> Callable[[str], Any]:
+    """A check whose result is made again later, when more is known: the value stays text."""
+    parsed = _parsed(function, module)
+
+    def check(text: str) -> str:
+        parsed(text)
+        return text
+
+    return check
+
+
+def _environment(text: str) -> str:
+    if text[:1] in ("", "="):
+        raise InvalidArgument(f"invalid environment variable: {text}")
+    return text
+
+
 CHECKS = {
     "add-host": _parsed("extra_host"),
+    "annotation": _parsed("annotation"),
     "attach": _parsed("attach"),
     "blkio-weight-device": _parsed("device_weight"),
-    "cpus": _parsed("cpus"),
-    "device-cgroup-rule": _parsed("device_cgroup_rule"),
-    "device-read-bps": _parsed("device_bps"),
-    "device-read-iops": _parsed("device_iops"),
-    "device-write-bps": _parsed("device_bps"),
-    "device-write-iops": _parsed("device_iops"),
-    "dns": _parsed("ip_address"),
+    "cpus": _parsed("nano_cpus"),
+    "device-cgroup-rule": _parsed("cgroup_rule", "parse_device"),
+    "device-read-bps": _parsed("device_rate"),
+    "device-read-iops": _parsed("device_rate", operations=True),
+    "device-write-bps": _parsed("device_rate"),
+    "device-write-iops": _parsed("device_rate", operations=True),
+    "dns": _parsed("dns_server"),
     "dns-search": _parsed("dns_search"),
-    "env": _parsed("env"),
-    "gpus": _parsed("gpus"),
-    "label": _parsed("label"),
+    "env": _environment,
+    "gpus": _parsed("gpus", "parse_device"),
+    "label": _checked("label"),
     "memory": _parsed("size"),
     "memory-reservation": _parsed("size"),
-    "memory-swap": _parsed("memory_swap"),
-    "mount": _parsed("mount"),
+    "memory-swap": _parsed("swap_size"),
+    "mount": _checked("mount", "parse_mount"),
     "shm-size": _parsed("size"),
     "sysctl": _parsed("sysctl"),
     "ulimit": _parsed("ulimit"),
@@ -224,7 +244,6 @@ _LISTS = (
     ("dns", "dns"),
     ("dns-search", "dns_search"),
     ("group-add", "group_add"),
-    ("mount", "mounts"),
     ("ulimit", "ulimits"),
     ("volumes-from", "volumes_from"),
 )
@@ -293,7 +312,10 @@ _CONTEXTUAL = frozenset(
         "gpus",
         "label",
         "label-file",
+        "mount",
+        "pull",
         "security-opt",
+        "stop-signal",
         "sysctl",
         "tmpfs",
         "volume",
