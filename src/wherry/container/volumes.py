@@ -14,6 +14,8 @@ from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wherry.container.options import ContainerOptions, MountOption
 
 _UNDER_PROC = (  # files that hosts like lxcfs lay over procfs, as runc allows them
@@ -132,7 +134,7 @@ def from_option(option: MountOption, mode: str = "") -> MountPoint:
         flags.append("rro")
     elif option.bind_read_only_non_recursive:
         flags.append("ro")
-    common = {"rw": not option.read_only, "mode": mode, "options": tuple(flags), "listed": True}
+    common: dict[str, Any] = {"rw": not option.read_only, "mode": mode, "options": tuple(flags), "listed": True}
     if option.type == "bind":
         return MountPoint(
             "bind",
