@@ -7,51 +7,6 @@ from __future__ import annotations
 
 from wherry.errors import InvalidArgument
 
-# In the order of their numbers (include/uapi/linux/capability.h).
-ALL = (
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-)
-
 # Docker's default set, in Docker's order.
 DEFAULT = (
     "CAP_CHOWN",
@@ -71,9 +26,16 @@ DEFAULT = (
 )
 
 
+def every() -> tuple[str, ...]:
+    """All the kernel's capabilities, in the order of their numbers."""
+    from wherry.linux.capabilities import NUMBERS
+
+    return tuple(NUMBERS)
+
+
 def normalise(names: tuple[str, ...]) -> tuple[str, ...]:
     """``names`` in capitals with ``CAP_``; ``ALL`` stays.  Raises `InvalidArgument` for a name the kernel never had."""
-    result = []
+    result, known = [], every() if names else ()
     for name in names:
         upper = name.upper()
         if upper in ("ALL", "CAP_ALL"):
@@ -81,7 +43,7 @@ def normalise(names: tuple[str, ...]) -> tuple[str, ...]:
             continue
         if not upper.startswith("CAP_"):
             upper = "CAP_" + upper
-        if upper not in ALL:
+        if upper not in known:
             raise InvalidArgument(
                 f'invalid CapAdd or CapDrop: unknown capability: "{upper}"', hint="capabilities(7) lists them"
             )
@@ -98,11 +60,11 @@ def choose(
     and ``privileged`` mean those; a capability asked for by name stays even when the host lacks it, so that the runtime
     can say so.
     """
-    everything = ALL if available is None else tuple([name for name in ALL if name in available])
+    if not add and not drop and not privileged:
+        return DEFAULT if available is None else tuple([name for name in DEFAULT if name in available])
+    everything = every() if available is None else tuple([name for name in every() if name in available])
     if privileged:
         return everything
-    if not add and not drop:
-        return DEFAULT if available is None else tuple([name for name in DEFAULT if name in available])
     added, dropped = normalise(add), normalise(drop)
     if "ALL" in added:
         kept = [name for name in everything if name not in dropped]

@@ -1,8 +1,8 @@
 """Devices described by the host's Container Device Interface specs: ``--gpus`` and ``--device vendor/class=name``.
 
-CDI 1.0 (https://github.com/cncf-tags/container-device-interface, SPEC.md).  Specs are files that the host's administrator
-or a driver put into `DIRECTORIES`; a device is asked for on the command line or in the API and nowhere else: annotations
-and labels of images, and annotations of containers, name no device here (CVE-2026-53488, CVE-2026-53492).
+CDI 1.0 (https://github.com/cncf-tags/container-device-interface, SPEC.md).  Specs are files that the host's
+administrator or a driver put into `DIRECTORIES`.  A device is asked for on the command line or in the API and nowhere
+else: annotations and labels of images and containers name no device here (CVE-2026-53488, CVE-2026-53492).
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def device_names(request: DeviceRequest, registry: Registry) -> list[str]:
             "device driver",
             request.driver,
             f'could not select device driver "{request.driver}" with capabilities: [{shown}]',
-            hint="no CDI spec describes nvidia.com/gpu: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml makes one",
+            hint="no CDI spec has it; nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml describes NVIDIA's",
         )
     kind = kinds[0]
     if request.device_ids:

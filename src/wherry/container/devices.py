@@ -47,7 +47,7 @@ def _mapped(mapping: DeviceMapping) -> Iterator[DeviceNode]:
             f'error gathering device information while adding custom device "{host}": {reason}',
             hint="the path must be on the host",
         ) from None
-    node = _node(inside, status, access)
+    node = _node(inside, status, access, real)
     if node is not None:
         yield node
         return
@@ -79,7 +79,7 @@ def _walk(directory: str, inside: str, access: str, depth: int) -> Iterator[Devi
             if depth < _MAX_DEPTH and not _other_file_system(entry.path, directory):
                 yield from _walk(entry.path, path, access, depth + 1)
             continue
-        node = _node(path, status, access)
+        node = _node(path, status, access, entry.path)
         if node is not None:
             yield node
 
@@ -91,12 +91,12 @@ def _other_file_system(path: str, parent: str) -> bool:
         return True
 
 
-def _node(path: str, status: os.stat_result, access: str) -> DeviceNode | None:
+def _node(path: str, status: os.stat_result, access: str, host: str) -> DeviceNode | None:
     kind = {_S_IFCHR: "c", _S_IFBLK: "b"}.get(status.st_mode & _S_IFMT)
     if kind is None:
         return None
     major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
-    return DeviceNode(path, kind, major, minor, status.st_mode & 0o7777, status.st_uid, status.st_gid, access)
+    return DeviceNode(path, kind, major, minor, status.st_mode & 0o7777, status.st_uid, status.st_gid, access, host)
 
 
 def block_numbers(options: ContainerOptions) -> tuple[tuple[str, int, int], ...]:
@@ -114,7 +114,7 @@ def block_numbers(options: ContainerOptions) -> tuple[tuple[str, int, int], ...]
                 status = os.stat(rate.path)
             except OSError as error:
                 raise InvalidArgument(f"{rate.path}: {os.strerror(error.errno or 0).lower()}") from None
-            node = _node(rate.path, status, "")
+            node = _node(rate.path, status, "", rate.path)
             if node is None:
                 raise InvalidArgument(f"{rate.path} is not a block device")
             found[rate.path] = (rate.path, node.major, node.minor)

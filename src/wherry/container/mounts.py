@@ -31,6 +31,12 @@ def build(
             for mount in made
             if mount["destination"] not in taken and not (no_dev and mount["destination"].startswith("/dev/"))
         ]
+    if not facts.makes_devices:
+        made += [
+            defaults.mount(node.path, "bind", node.host_path, ["bind", "nosuid", "noexec"])
+            for node in facts.devices
+            if node.host_path not in ("", node.path)
+        ]
     made += [mount for mount in _etc(record, facts) if mount["destination"] not in taken]
     idmapped = bool(ids[0]) and not facts.rootless
     if idmapped and record.mounts and not facts.idmapped_binds:

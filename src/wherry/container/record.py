@@ -58,12 +58,12 @@ class ContainerRecord(Record):
     args: tuple[str, ...] = ()
     mounts: tuple[MountPoint, ...] = ()
     id_base: int = 0  # first host id of the container's own range of `ID_COUNT`; 0: no user namespace of its own
+    userns_fallback: str = ""  # why it has none although it would have had one
     diff_ids: tuple[str, ...] = ()
     manifest: str = ""  # digest of the image's manifest
     snapshotter: str = "overlay"
     runtime: str = "wherry"
     platform: str = "linux"  # the operating system, as Docker's inspect shows it
-    image_annotations: Pairs = ()
 
     def to_json(self) -> str:
         """One line of JSON that `from_json` reads back to an equal value."""

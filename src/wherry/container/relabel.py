@@ -30,7 +30,7 @@ def relabel(mounts: tuple[MountPoint, ...], mount_label: str) -> None:
             raise Forbidden(f"SELinux relabeling of {mount.source} is not allowed")
         label = mount_label
         if mount.relabel == "z":
-            label = ":".join(mount_label.split(":")[:3] + ["s0"])
+            label = ":".join([*mount_label.split(":")[:3], "s0"])
         _label_tree(mount.source, label.encode() + b"\0")
 
 
