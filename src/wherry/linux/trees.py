@@ -13,7 +13,7 @@ HANDLE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove(name: str | bytes, *, dir_fd: int) -> None:
-    """Remove the file or the whole tree ``name`` of a directory; nothing there is fine.
+    """Remove the file or the whole tree ``name`` of a directory; nothing there is fine, and so is company.
 
     Directories without permissions (overlay's work/work has mode 000) are opened up first where the caller owns
     them.  Depth costs descriptors only up to a few: deep trees are lifted up as they are removed.  Raises OSError.
@@ -26,12 +26,15 @@ def remove(name: str | bytes, *, dir_fd: int) -> None:
     except (IsADirectoryError, PermissionError) as error:
         if isinstance(error, PermissionError) and not _is_directory(name, dir_fd):
             raise
-    top = _open(name, dir_fd)
     try:
-        _empty(top)
-    finally:
-        os.close(top)
-    os.rmdir(name, dir_fd=dir_fd)
+        top = _open(name, dir_fd)
+        try:
+            _empty(top)
+        finally:
+            os.close(top)
+        os.rmdir(name, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return  # somebody else removes it as well
 
 
 def _is_directory(name: str | bytes, dir_fd: int) -> bool:
@@ -61,7 +64,10 @@ def _empty(top: int) -> None:
             if left:
                 child = left.pop()
                 if len(stack) < _DEPTH:
-                    inner = _open(child, fd)
+                    try:
+                        inner = _open(child, fd)
+                    except FileNotFoundError:
+                        continue
                     stack.append((inner, child, []))
                     stack[-1][2].extend(_remove_files(inner))
                 else:
@@ -71,7 +77,10 @@ def _empty(top: int) -> None:
             else:
                 stack.pop()
                 os.close(fd)
-                os.rmdir(own_name, dir_fd=stack[-1][0])
+                try:
+                    os.rmdir(own_name, dir_fd=stack[-1][0])
+                except FileNotFoundError:
+                    continue
     finally:
         for fd, _name, _left in stack[1:]:
             os.close(fd)
