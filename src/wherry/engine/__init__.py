@@ -1,0 +1,1 @@
+"""The use cases.  `run` is the one to read first."""

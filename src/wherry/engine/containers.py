@@ -1,0 +1,131 @@
+"""Containers as they are listed, looked at and removed."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from wherry.container.record import ContainerRecord
+from wherry.errors import Conflict, Corrupt, NotFound, WherryError
+from wherry.fastjson import JSONError
+from wherry.store import containers
+from wherry.store.locks import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wherry.engine.engine import Engine
+    from wherry.store.containers import ContainerRow
+
+KILLED = 137  # exit code of a container whose monitor was killed: 128 + SIGKILL
+
+
+def load(row: ContainerRow) -> ContainerRecord:
+    """The record in a row.  Raises `Corrupt`."""
+    try:
+        return ContainerRecord.from_json(row.record).replace(name=row.name, id_base=row.id_base)
+    except (JSONError, TypeError) as error:
+        raise Corrupt(f"the record of container {row.id[:12]} cannot be read: {error}") from None
+
+
+def monitor_lock(engine: Engine, container_id: str, waiting: Callable[[], None] | None = None) -> Lock:
+    """The lock that a container's monitor holds for as long as it lives."""
+    return Lock(f"{engine.layout.locks}/{container_id}", waiting=waiting)
+
+
+def find(engine: Engine, name: str) -> ContainerRow:
+    """The container with this id, name or beginning of an id, as it is now.  Raises `NotFound`, `InvalidArgument`."""
+    return _refreshed(engine, containers.get(engine.db, name))
+
+
+def list_containers(engine: Engine) -> list[ContainerRow]:
+    """Every container as it is now, the newest first."""
+    found = []
+    for row in containers.list_all(engine.db):
+        try:
+            found.append(_refreshed(engine, row))
+        except NotFound:
+            continue  # removed meanwhile, or by the sweep
+    return found
+
+
+def _refreshed(engine: Engine, row: ContainerRow) -> ContainerRow:
+    """A row that says running is true only while a monitor lives; what one left behind is put right here."""
+    if row.status != "running":
+        return row
+    lock = monitor_lock(engine, row.id)
+    if not lock.try_acquire():
+        return row
+    try:
+        row = containers.get(engine.db, row.id)
+        if row.status == "running":
+            _bury(engine, row)
+        return containers.get(engine.db, row.id)
+    finally:
+        lock.release(remove=True)
+
+
+def _bury(engine: Engine, row: ContainerRow) -> None:
+    """The monitor was killed, and its container with it (PR_SET_PDEATHSIG): say so and clear up."""
+    record = load(row)
+    from wherry.engine.clean import remove_cgroup, remove_container_files, remove_tree
+
+    remove_cgroup(engine, record)
+    if record.options.auto_remove:
+        containers.delete(engine.db, row.id)
+        remove_container_files(engine, record)
+        return
+    containers.update(
+        engine.db,
+        row.id,
+        status="exited",
+        pid=0,
+        exit_code=KILLED,
+        finished_at=time.time_ns(),
+    )
+    remove_tree(engine.layout.run_container(row.id))
+
+
+def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = False) -> str:
+    """``docker rm``; gives back the name.  Raises `NotFound`, `Conflict` for a running one without ``force``."""
+    from wherry.engine.clean import remove_container_files
+
+    row = find(engine, name)
+    if row.status == "running":
+        if not force:
+            raise Conflict(
+                f'cannot remove container "/{row.name}": container is running: '
+                "stop the container before removing or force remove"
+            )
+        row = _kill(engine, row)
+    record = load(row)
+    containers.delete(engine.db, row.id)
+    if not volumes:
+        record = record.replace(mounts=())
+    remove_container_files(engine, record)
+    return name
+
+
+_KILL_SECONDS = 10
+
+
+def _kill(engine: Engine, row: ContainerRow) -> ContainerRow:
+    """Kill a container's first process and wait for its monitor to have noted that."""
+    deadline = time.monotonic() + _KILL_SECONDS
+
+    def waiting() -> None:
+        if time.monotonic() > deadline:
+            raise WherryError(f"could not kill container {row.id[:12]}: its monitor did not end in {_KILL_SECONDS} s")
+
+    lock = monitor_lock(engine, row.id, waiting)
+    try:
+        os.kill(row.pid, 9)
+    except ProcessLookupError:
+        pass  # it has just ended
+    lock.acquire()
+    lock.release(remove=True)
+    try:
+        return containers.get(engine.db, row.id)
+    except NotFound:  # --rm: the monitor removed it
+        return row

@@ -1,0 +1,170 @@
+"""``docker create``: from options and an image to a container that can be started.
+
+Whatever fails, the ``undo`` stack of the caller takes back what was made: the row, the directories, new volumes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from wherry.container import modes
+from wherry.container.merge import command, merge
+from wherry.container.record import ContainerRecord, new_id
+from wherry.container.spec import check
+from wherry.errors import Conflict, InvalidArgument, WherryError
+from wherry.oci.image import ImageConfig
+from wherry.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+    from typing import Any
+
+    from wherry.container.options import ContainerOptions
+    from wherry.container.record import MountPoint
+    from wherry.engine.engine import Engine
+    from wherry.store.images import ImageRow
+
+NAME_ATTEMPTS = 20
+SNAPSHOTTER = "overlay"
+
+
+def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: ExitStack) -> ContainerRecord:
+    """Make a container and everything it keeps on disk.  Raises `InvalidArgument`, `Conflict`, `StorageFull` …"""
+    _check_id_file(options)
+    config = image_config(image)
+    merged = merge(options, config)
+    check(merged, **_limits(merged))
+    identity = new_id()
+    mounts = _mounts(engine, merged, undo)
+    namespace = _user_namespace(engine, merged, mounts)
+    record = ContainerRecord(
+        id=identity,
+        name=options.name,
+        created=time.time_ns(),
+        image_id=image.id,
+        image_name=options.image,
+        options=merged,
+        path=command(merged)[0],
+        args=command(merged)[1:],
+        mounts=mounts,
+        diff_ids=image.diff_ids,
+        manifest=image.manifest,
+        snapshotter=SNAPSHOTTER,
+        runtime=merged.runtime or "wherry",
+        userns_reason=namespace.reason,
+    )
+    record = _insert(engine, record, lease_ids=namespace.own and not engine.rootless)
+    undo.callback(containers.delete, engine.db, record.id)
+    _make_directories(engine, record, undo)
+    if any(mount.populate for mount in mounts):
+        from wherry.engine.volumes import populate
+
+        populate(engine, record)
+    _write_id_file(options, record, undo)
+    return record
+
+
+def image_config(image: ImageRow) -> ImageConfig:
+    """The image's configuration, from its row."""
+    from wherry.oci.image import parse
+
+    return parse(image.config.encode())
+
+
+def _limits(options: ContainerOptions) -> dict[str, Any]:
+    """What the checks of an option need to know of the machine, when it was given."""
+    found: dict[str, Any] = {}
+    if options.nano_cpus:
+        found["cpus"] = os.cpu_count() or 0
+    if options.cpuset_cpus:
+        found["cpuset"] = _read("/sys/devices/system/cpu/online")
+    if options.cpuset_mems:
+        found["mems"] = _read("/sys/devices/system/node/online")
+    return found
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _mounts(engine: Engine, options: ContainerOptions, undo: ExitStack) -> tuple[MountPoint, ...]:
+    if not (options.binds or options.mounts or options.tmpfs or options.volumes or options.volumes_from):
+        return ()
+    from wherry.engine.volumes import decide
+
+    return decide(engine, options, undo)
+
+
+def _user_namespace(engine: Engine, options: ContainerOptions, mounts: tuple[MountPoint, ...]) -> modes.UserNamespace:
+    """Whether the container has ids of its own; another container's namespaces bring that container's ids with them."""
+    if engine.rootless:
+        return modes.UserNamespace(True)
+    if modes.joined(options):
+        return modes.UserNamespace(False)
+    from wherry.engine.idmap import without_id_maps
+
+    return modes.own_user_namespace(
+        options, mounts, layers=engine.layers_can_be_mapped, without=without_id_maps(mounts) if mounts else ()
+    )
+
+
+def _insert(engine: Engine, record: ContainerRecord, *, lease_ids: bool) -> ContainerRecord:
+    """Take the name (a random one when none was asked for), the ids and the hold on the image at once."""
+    for attempt in range(NAME_ATTEMPTS):
+        named = record
+        if not record.name:
+            from wherry.container.names import random_name
+
+            named = record.replace(name=random_name(attempt))
+        try:
+            with engine.db.transaction():
+                row = containers.ContainerRow(
+                    named.id, named.name, named.image_id, named.to_json(), "created", created=named.created
+                )
+                return named.replace(id_base=containers.insert(engine.db, row, lease_ids=lease_ids).id_base)
+        except Conflict:
+            if record.name:
+                raise
+    raise WherryError("no unused container name was found", hint="give one with --name")
+
+
+def _make_directories(engine: Engine, record: ContainerRecord, undo: ExitStack) -> None:
+    layout = engine.layout
+    os.mkdir(layout.container(record.id), 0o700)
+    undo.callback(_remove_files, engine, record)
+    os.mkdir(layout.run_container(record.id), 0o700)
+    engine.snapshotter.make_upper(record.id, record.id_base, record.id_base)
+
+
+def _remove_files(engine: Engine, record: ContainerRecord) -> None:
+    from wherry.engine.clean import remove_container_files
+
+    remove_container_files(engine, record)
+
+
+def _check_id_file(options: ContainerOptions) -> None:
+    if options.container_id_file and os.path.exists(options.container_id_file):
+        raise InvalidArgument(
+            "container ID file found, make sure the other container isn't running or delete "
+            + options.container_id_file
+        )
+
+
+def _write_id_file(options: ContainerOptions, record: ContainerRecord, undo: ExitStack) -> None:
+    if not options.container_id_file:
+        return
+    try:
+        fd = os.open(options.container_id_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise InvalidArgument(
+            f"failed to create the container ID file {options.container_id_file}: {error.strerror}"
+        ) from None
+    undo.callback(os.unlink, options.container_id_file)
+    with open(fd, "w") as file:
+        file.write(record.id)

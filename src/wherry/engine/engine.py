@@ -1,0 +1,129 @@
+"""What every use case works on: the caller's directories and, opened when first asked for, what is in them."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.container.record import ContainerRecord
+    from wherry.engine.paths import Paths
+    from wherry.linux.host import Host
+    from wherry.oci.mount import IdMap
+    from wherry.rootfs.overlay import OverlaySnapshotter
+    from wherry.store.content import Content
+    from wherry.store.db import Database
+    from wherry.store.layout import Layout
+
+
+class Engine:
+    """One caller's view of the store and the host.
+
+    Everything is made on first use, because a command pays for what it touches and nothing else.  Not shared between
+    processes: a fork calls `forked` before it uses the database.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self._layout: Layout | None = None
+        self._db: Database | None = None
+        self._host: Host | None = None
+        self._content: Content | None = None
+        self._snapshotter: OverlaySnapshotter | None = None
+        self._id_maps: tuple[tuple[IdMap, ...], tuple[IdMap, ...]] | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """The directories of the store; they exist."""
+        if self._layout is None:
+            from wherry.store.layout import Layout
+
+            layout = Layout(self.paths.root, self.paths.run)
+            layout.ensure()
+            self._layout = layout
+        return self._layout
+
+    @property
+    def db(self) -> Database:
+        """The database, opened."""
+        if self._db is None:
+            from wherry.store.db import Database
+
+            self._db = Database(self.layout.db)
+        return self._db
+
+    @property
+    def host(self) -> Host:
+        """What the machine can do."""
+        if self._host is None:
+            from wherry.linux.host import probe
+
+            self._host = probe()
+        return self._host
+
+    @property
+    def content(self) -> Content:
+        """The blobs."""
+        if self._content is None:
+            from wherry.store.content import Content
+
+            self._content = Content(self.layout)
+        return self._content
+
+    @property
+    def snapshotter(self) -> OverlaySnapshotter:
+        """The layers, and the writable directories of containers on top of them."""
+        if self._snapshotter is None:
+            from wherry.rootfs.overlay import OverlaySnapshotter
+
+            self._snapshotter = OverlaySnapshotter(self.layout.layers, self.layout.containers)
+        return self._snapshotter
+
+    @property
+    def rootless(self) -> bool:
+        """Whether the caller is not root."""
+        return self.host.euid != 0
+
+    @property
+    def id_maps(self) -> tuple[tuple[IdMap, ...], tuple[IdMap, ...]]:
+        """The user and group ids that an unprivileged caller's containers have: its own and its subordinate ones."""
+        if self._id_maps is None:
+            import pwd
+
+            from wherry.linux.ids import unprivileged_maps
+
+            host = self.host
+            try:
+                name = pwd.getpwuid(host.euid).pw_name
+            except KeyError:
+                name = ""
+            self._id_maps = unprivileged_maps(host.euid, host.egid, name)
+        return self._id_maps
+
+    @property
+    def layers_can_be_mapped(self) -> bool:
+        """Whether the file system of the layers has id-mapped mounts; the answer is kept until the kernel changes."""
+        import os
+
+        status = os.stat(self.layout.layers)
+        answer = f"{self.layout.cache}/idmap-{os.uname().release}-{status.st_dev}"
+        try:
+            return os.readlink(answer) == "yes"
+        except OSError:
+            from wherry.engine.idmap import can_be_mapped
+
+            found = can_be_mapped(self.layout.layers)
+            try:
+                os.symlink("yes" if found else "no", answer)
+            except OSError:
+                pass  # a full disk, or another process was first: asked again next time
+            return found
+
+    def lower_layers(self, record: ContainerRecord) -> tuple[str, ...]:
+        """The directories of a container's image, top-most first."""
+        return self.snapshotter.mounts(record.diff_ids, record.id, idmap=False, userxattr=self.rootless).lower
+
+    def forked(self) -> None:
+        """Forget what must not be shared with the parent process: SQLite connections do not survive a fork
+        (sqlite.org/howtocorrupt.html, section 2.6)."""
+        if self._db is not None:
+            self._db.abandon()
+            self._db = None

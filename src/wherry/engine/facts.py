@@ -1,0 +1,194 @@
+"""What the spec of one container depends on besides its record: the host, the image's users, the files of /etc."""
+
+from __future__ import annotations
+
+import os
+
+from wherry.container import files, lookup, modes, users
+from wherry.container.capabilities import choose
+from wherry.container.facts import Facts
+from wherry.container.spec import host_name
+from wherry.errors import Conflict, InvalidArgument
+from wherry.linux import capabilities
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from wherry.container.options import Pairs
+    from wherry.container.record import ContainerRecord
+    from wherry.engine.engine import Engine
+    from wherry.oci.mount import Mount
+
+_PING = "net.ipv4.ping_group_range"
+_PORTS = "net.ipv4.ip_unprivileged_port_start"
+_RESOLVED = "/run/systemd/resolve/resolv.conf"
+
+
+def gather(engine: Engine, record: ContainerRecord, rootfs: Mount) -> Facts:
+    """Everything `wherry.container.spec.build` is told.  Writes the container's hosts, hostname and resolv.conf."""
+    options, host = record.options, engine.host
+    bounding = None
+    if host.bounding & capabilities.ALL != capabilities.ALL:
+        bounding = tuple(capabilities.names(host.bounding & capabilities.ALL))
+    uid_map, gid_map = engine.id_maps if engine.rootless else ((), ())
+    layers = (rootfs.upper, *rootfs.lower)
+    facts = Facts(
+        identity=users.resolve(
+            options.user,
+            options.group_add,
+            lookup.read(layers, "etc/passwd", users.MAX_FILE) or b"",
+            lookup.read(layers, "etc/group", users.MAX_FILE) or b"",
+        ),
+        hostname=os.uname().nodename,
+        rootless=engine.rootless,
+        uid_map=uid_map,
+        gid_map=gid_map,
+        capabilities=bounding,
+        masked_paths=_throttle_counters(),
+        absent_sysctls=tuple(name for name in (_PING, _PORTS) if not _has_sysctl(name)),
+        recursive_readonly=host.kernel >= (5, 12),
+        apparmor=host.apparmor,
+        apparmor_profile=_apparmor_profile() if host.apparmor else "",
+        selinux=host.selinux,
+        **_asked(engine, record),
+    )
+    if facts.identity.uid >= _mapped(facts, record):
+        raise InvalidArgument(
+            f"user {facts.identity.uid} does not exist in the container: only {_mapped(facts, record)} ids are mapped",
+            hint="give more subordinate ids in /etc/subuid" if engine.rootless else "use --userns=host",
+        )
+    return facts.replace(seccomp=seccomp(engine, record, facts), **_etc(engine, record, facts))
+
+
+def seccomp(engine: Engine, record: ContainerRecord, facts: Facts) -> dict[str, Any] | None:
+    """The filter: Docker's default, that of a profile, or none where the options say so or the kernel has none."""
+    from wherry.container import security
+
+    options = record.options
+    wanted = security.parse(options).seccomp
+    if wanted == "unconfined":
+        return None
+    from wherry.linux import seccomp as filters
+
+    granted = choose(options.cap_add, options.cap_drop, privileged=options.privileged, available=facts.capabilities)
+    host = engine.host
+    if wanted:
+        return filters.load_profile(wanted, granted, host.machine, host.kernel)
+    return filters.docker_default(granted, host.machine, host.kernel)
+
+
+def _mapped(facts: Facts, record: ContainerRecord) -> int:
+    if facts.uid_map:
+        return sum(one.size for one in facts.uid_map)
+    return 65536 if record.id_base else 1 << 31
+
+
+def _asked(engine: Engine, record: ContainerRecord) -> dict[str, Any]:
+    """The facts that only some options need."""
+    found: dict[str, Any] = {}
+    options = record.options
+    if modes.joined(options):
+        found["namespace_paths"] = _namespaces(engine, record)
+    if options.privileged or options.devices or options.device_requests or _has_rates(options):
+        from wherry.engine import devices
+
+        found |= devices.facts(engine, options)
+    return found
+
+
+def _has_rates(options: Any) -> bool:
+    return bool(
+        options.blkio_weight_device
+        or options.blkio_device_read_bps
+        or options.blkio_device_write_bps
+        or options.blkio_device_read_iops
+        or options.blkio_device_write_iops
+    )
+
+
+def _namespaces(engine: Engine, record: ContainerRecord) -> Pairs:
+    """The namespace files of the running containers that this one joins."""
+    from wherry.engine.containers import find
+
+    paths: dict[str, str] = {}
+    names = {"network": "net", "ipc": "ipc", "pid": "pid"}
+    for kind, name in modes.joined(record.options):
+        other = find(engine, name)
+        if other.status != "running":
+            raise Conflict(f"cannot join {kind} of a non running container: {other.id}")
+        paths[kind] = f"/proc/{other.pid}/ns/{names[kind]}"
+        if os.readlink(f"/proc/{other.pid}/ns/user") != os.readlink("/proc/self/ns/user"):
+            paths["user"] = f"/proc/{other.pid}/ns/user"
+    return tuple(paths.items())
+
+
+def _etc(engine: Engine, record: ContainerRecord, facts: Facts) -> dict[str, str]:
+    """Write the three files of /etc, owned by the container's root; gives their paths as facts."""
+    options = record.options
+    on_host = options.network_mode == "host"
+    name = host_name(record, facts)
+    directory = engine.layout.container(record.id)
+    contents = {
+        "hosts": files.hosts(
+            name, options.domainname, extra=options.extra_hosts, base=_read("/etc/hosts") if on_host else ""
+        ),
+        "hostname": files.hostname(name),
+        "resolv.conf": files.resolv_conf(
+            _host_resolv_conf(),
+            servers=options.dns,
+            search=options.dns_search,
+            options=options.dns_options,
+            host_network=on_host,
+        ),
+    }
+    paths: dict[str, str] = {}
+    for file, content in contents.items():
+        path = f"{directory}/{file}"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            os.fchmod(fd, 0o644)
+            if record.id_base:
+                os.fchown(fd, record.id_base, record.id_base)
+            os.write(fd, content.encode())
+        finally:
+            os.close(fd)
+        paths["etc_" + file.replace(".", "_")] = path
+    return paths
+
+
+def _host_resolv_conf() -> str:
+    """The host's resolvers; behind systemd-resolved's local one, those it asks itself."""
+    text = _read("/etc/resolv.conf")
+    if "nameserver 127.0.0.53" in text and os.path.exists(_RESOLVED):
+        return _read(_RESOLVED)
+    return text
+
+
+def _read(path: str) -> str:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    try:
+        return os.read(fd, 1 << 20).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
+
+
+def _has_sysctl(name: str) -> bool:
+    return os.path.exists("/proc/sys/" + name.replace(".", "/"))
+
+
+def _throttle_counters() -> tuple[str, ...]:
+    """Per-CPU counters that tell what others compute (GHSA-6fw5-f8r9-fgfm)."""
+    paths = (f"/sys/devices/system/cpu/cpu{number}/thermal_throttle" for number in range(os.cpu_count() or 1))
+    return tuple(path for path in paths if os.path.exists(path))
+
+
+def _apparmor_profile() -> str:
+    """Docker's profile where somebody has loaded it; Wherry does not load one, that needs apparmor_parser(8)."""
+    for line in _read("/sys/kernel/security/apparmor/profiles").splitlines():
+        if line.startswith("docker-default "):
+            return "docker-default"
+    return ""

@@ -1,0 +1,75 @@
+"""Which file systems can be shown through id maps: the kernel is asked, in a user namespace made for the question."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from wherry.linux import ids, mount, namespaces
+from wherry.oci.mount import IdMap
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wherry.container.record import MountPoint
+
+_ANY = (IdMap(0, 0x70000000, 65536),)  # what is mapped does not matter to the answer
+
+
+def without_id_maps(mounts: tuple[MountPoint, ...]) -> tuple[str, ...]:
+    """The destinations whose sources lie on file systems without id-mapped mounts (mount_setattr(2), *EINVAL*)."""
+    sources = {point.destination: point.source for point in mounts if point.source}
+    refused = _refused(sources.values()) if sources else frozenset[str]()
+    return tuple(destination for destination, source in sources.items() if source in refused)
+
+
+def can_be_mapped(directory: str) -> bool:
+    """Whether what lies in ``directory`` can be shown through an id map here."""
+    return directory not in _refused((directory,))
+
+
+def _refused(paths: Iterable[str]) -> frozenset[str]:
+    pid, namespace = _user_namespace()
+    try:
+        return frozenset(path for path in paths if not _can_map(path, namespace))
+    finally:
+        os.close(namespace)
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+
+
+def _user_namespace() -> tuple[int, int]:
+    """A waiting process in a user namespace with a map, and a descriptor of that namespace."""
+    read, write = os.pipe()
+    pid = namespaces.clone(namespaces.CLONE_NEWUSER)
+    if pid == 0:
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+    os.close(read)
+    try:
+        ids.write_maps(pid, _ANY, _ANY)
+        return pid, os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except BaseException:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        raise
+    finally:
+        os.close(write)
+
+
+def _can_map(path: str, namespace: int) -> bool:
+    try:
+        tree = mount.clone_tree(path)
+    except OSError:
+        return True  # what is wrong with the path is said where it is mounted
+    try:
+        mount.map_ids(tree, namespace)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EOPNOTSUPP):
+            return False
+        raise
+    finally:
+        os.close(tree)
+    return True

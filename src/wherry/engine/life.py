@@ -1,0 +1,92 @@
+"""What the engine does as a container lives: the monitor tells, the database remembers."""
+
+from __future__ import annotations
+
+import time
+
+from wherry.errors import WherryError
+from wherry.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.container.record import ContainerRecord
+    from wherry.engine.engine import Engine
+    from wherry.oci.mount import Mount
+    from wherry.oci.runtime_spec import Spec
+    from wherry.runtime.create import Process, Stdio
+    from wherry.store.locks import Lock
+
+NOT_STARTED = 128  # exit code of a container that could not be started, where the error has none of its own
+
+
+class Life:
+    """The `wherry.monitor.main.Owner` of one container; lives in its monitor."""
+
+    def __init__(self, engine: Engine, record: ContainerRecord, spec: Spec, rootfs: Mount, lock: Lock) -> None:
+        self._engine = engine
+        self._record = record
+        self._spec = spec
+        self._rootfs = rootfs
+        self._lock = lock
+
+    def forked(self) -> None:
+        """The parent's database connection stays the parent's."""
+        self._engine.forked()
+
+    def create(self, stdio: Stdio) -> Process:
+        """With our own runtime, or the program that ``--runtime`` names."""
+        engine, record = self._engine, self._record
+        bundle = engine.layout.run_container(record.id)
+        if record.runtime == "wherry":
+            from wherry.runtime.create import create
+
+            return create(
+                self._spec,
+                host=engine.host,
+                rootfs=self._rootfs,
+                stdio=stdio,
+                bundle=bundle,
+                cache=engine.layout.cache,
+            )
+        from wherry.engine.external import create_external
+
+        return create_external(engine, record, self._spec, self._rootfs, stdio)
+
+    def started(self, pid: int) -> None:
+        """The container is running."""
+        containers.update(
+            self._engine.db, self._record.id, status="running", pid=pid, started_at=time.time_ns(), exit_code=0
+        )
+
+    def failed(self, error: BaseException) -> None:
+        """It stays as it was created, with the exit code that Docker's clients see; ``--rm`` removes it."""
+        code = error.exit_code if isinstance(error, WherryError) else NOT_STARTED
+        if self._record.options.auto_remove:
+            containers.delete(self._engine.db, self._record.id)
+        else:
+            containers.update(self._engine.db, self._record.id, exit_code=code, pid=0)
+
+    def exited(self, exit_code: int, oom_killed: bool) -> None:
+        """It has ended; with ``--rm`` it is gone as soon as whoever waits is told."""
+        del oom_killed
+        if self._record.options.auto_remove:
+            containers.delete(self._engine.db, self._record.id)
+        else:
+            containers.update(
+                self._engine.db,
+                self._record.id,
+                status="exited",
+                pid=0,
+                exit_code=exit_code,
+                finished_at=time.time_ns(),
+            )
+
+    def cleanup(self) -> None:
+        """Remove the directories of a container that has gone; keep what a stopped one may be started with."""
+        from wherry.engine.clean import remove_container_files, remove_tree
+
+        if self._record.options.auto_remove:
+            remove_container_files(self._engine, self._record)
+        else:
+            remove_tree(self._engine.layout.run_container(self._record.id))
+        self._lock.release(remove=True)

@@ -1,0 +1,137 @@
+"""Volumes as containers use them: made when first named, filled from the image when empty, removed when nobody's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from wherry.container import volumes
+from wherry.engine.clean import as_owner, remove_tree
+from wherry.errors import InvalidArgument, NotFound, NotSupported, WherryError
+from wherry.linux import openat2
+from wherry.linux.mount import ATTR_NODEV, ATTR_NOSUID
+from wherry.linux.treecopy import copy_contents
+from wherry.linux.trees import DIRECTORY
+from wherry.oci.mount import Mount
+from wherry.runtime.trees import open_overlay
+from wherry.store import volumes as rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from wherry.container.options import ContainerOptions
+    from wherry.container.record import ContainerRecord, MountPoint
+    from wherry.engine.engine import Engine
+
+
+def decide(engine: Engine, options: ContainerOptions, undo: ExitStack) -> tuple[MountPoint, ...]:
+    """The mounts of a new container, with their sources in place; volumes made here are undone with the rest."""
+    from wherry.engine.containers import find, load
+
+    inherited = []
+    for text in options.volumes_from:
+        name, mode = volumes.volumes_from(text)
+        inherited.append((load(find(engine, name)).mounts, mode))
+    points = volumes.plan(options, tuple(inherited))
+    volumes.check_sources(points)
+    return tuple(_with_source(engine, point, undo) if point.type == "volume" else point for point in points)
+
+
+def _with_source(engine: Engine, point: MountPoint, undo: ExitStack) -> MountPoint:
+    if point.driver not in ("", "local"):
+        raise NotFound("plugin", point.driver, f'plugin "{point.driver}" not found', hint="the only driver is local")
+    if point.driver_options:
+        raise NotSupported("options of the local volume driver are not supported", hint="leave out volume-opt")
+    row = rows.VolumeRow(point.name, "local", (), point.labels, time.time_ns())
+    _row, made = rows.create(engine.db, row)
+    data = f"{engine.layout.volume(point.name)}/_data"
+    if made:
+        undo.callback(remove_unused, engine, [point.name])
+    os.makedirs(data, 0o755, exist_ok=True)
+    if point.subpath:
+        _check_subpath(data, point)
+    return point.replace(source=data)
+
+
+def _check_subpath(data: str, point: MountPoint) -> None:
+    root = os.open(data, DIRECTORY)
+    try:
+        os.close(openat2.open_in(root, point.subpath, os.O_PATH, openat2.BENEATH | openat2.NO_SYMLINKS))
+    except OSError as error:
+        raise InvalidArgument(
+            f"cannot access path {point.subpath} in volume {point.name}: {os.strerror(error.errno or 0).lower()}"
+        ) from None
+    finally:
+        os.close(root)
+
+
+def populate(engine: Engine, record: ContainerRecord) -> None:
+    """Fill the empty volumes of a new container with what its image has at their destinations (docker-run(1), -v).
+
+    A volume that holds anything is never touched (CVE-2020-1726).
+    """
+    points = [point for point in record.mounts if point.populate and not os.listdir(point.source)]
+    if points:
+        lower = engine.lower_layers(record)
+
+        def fill() -> int:
+            _fill(lower, points, userxattr=engine.rootless)
+            return 0
+
+        if as_owner(engine, fill) != 0:
+            raise WherryError(f"volume {points[0].name}: copying the image's files into it failed")
+
+
+def _fill(lower: tuple[str, ...], points: list[MountPoint], *, userxattr: bool) -> None:
+    root = _image_root(lower, userxattr=userxattr)
+    try:
+        for point in points:
+            try:
+                source = openat2.open_in(root, point.destination, os.O_RDONLY | os.O_DIRECTORY)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                    continue  # the image has no such directory: the volume starts empty
+                raise
+            target = os.open(point.source, DIRECTORY)
+            try:
+                copy_contents(source, target)
+            finally:
+                os.close(source)
+                os.close(target)
+    finally:
+        os.close(root)
+
+
+def _image_root(lower: tuple[str, ...], *, userxattr: bool) -> int:
+    """The image's files, read-only and attached nowhere (overlayfs needs two directories, one is itself)."""
+    if len(lower) == 1:
+        return os.open(lower[0], DIRECTORY)
+    options = ("userxattr",) if userxattr else ()
+    return open_overlay(Mount("overlay", lower=lower, options=options), ATTR_NODEV | ATTR_NOSUID, _no_namespaces)
+
+
+def _no_namespaces(_uids: object, _gids: object) -> int:
+    raise AssertionError("the layers are shown as they are")
+
+
+def remove_unused(engine: Engine, names: list[str]) -> None:
+    """Remove volumes that no container uses; the others, and those that are gone, are left alone."""
+    from wherry.engine.containers import load
+    from wherry.store import containers
+
+    used = {mount.name for row in containers.list_all(engine.db) for mount in load(row).mounts}
+    for name in names:
+        if name in used:
+            continue
+        try:
+            rows.delete(engine.db, name)
+        except NotFound:
+            continue
+
+        def remove(path: str = engine.layout.volume(name)) -> int:
+            remove_tree(path)
+            return 0
+
+        as_owner(engine, remove)

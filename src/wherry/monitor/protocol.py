@@ -1,0 +1,82 @@
+"""What a monitor and its clients say to each other over ``monitor.sock``.
+
+The framing is the Docker Engine API's for attached streams (v1.50, *Attach to a container*): one byte of kind, three
+zero bytes, four bytes of big-endian length, then the payload.  Kinds 0-2 are the standard streams; an empty STDIN
+frame is end-of-file.  Kind 3 is a JSON object: from a client ``{"resize": [rows, columns]}`` or ``{"signal": n}``,
+from the monitor one of the events below.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from wherry.errors import WherryError
+from wherry.fastjson import dumps, loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+STDIN, STDOUT, STDERR, CONTROL = 0, 1, 2, 3
+MAX_PAYLOAD = 1 << 16
+
+_HEADER = struct.Struct("!BxxxI")
+
+
+def frame(kind: int, payload: bytes) -> bytes:
+    """One frame; ``payload`` is at most MAX_PAYLOAD bytes."""
+    return _HEADER.pack(kind, len(payload)) + payload
+
+
+def control(message: dict[str, Any]) -> bytes:
+    """A CONTROL frame."""
+    return frame(CONTROL, dumps(message).encode())
+
+
+class Decoder:
+    """Cuts a byte stream into frames.  Raises ValueError at a frame that no sender of ours makes."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """The frames that ``data`` completes, in order."""
+        pending = self._pending
+        pending += data
+        start = 0
+        while len(pending) - start >= _HEADER.size:
+            kind, length = _HEADER.unpack_from(pending, start)
+            if kind > CONTROL or length > MAX_PAYLOAD:
+                raise ValueError(f"not a monitor frame: kind {kind}, {length} bytes")
+            end = start + _HEADER.size + length
+            if len(pending) < end:
+                break
+            yield kind, bytes(pending[start + _HEADER.size : end])
+            start = end
+        del pending[:start]
+
+
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """An error as a message that `raise_error` turns into the same error in another process."""
+    if not isinstance(error, WherryError):
+        return {"error": "WherryError", "message": f"{type(error).__name__}: {error}", "hint": ""}
+    return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+
+
+def raise_error(message: dict[str, Any]) -> None:
+    """Raise what `describe_error` described."""
+    from wherry import errors
+
+    cls = getattr(errors, message["error"], WherryError)
+    error = cls.__new__(cls)
+    WherryError.__init__(error, message["message"], hint=message["hint"])
+    raise error
+
+
+def parse_control(payload: bytes) -> dict[str, Any]:
+    """The object in a CONTROL frame.  Raises ValueError."""
+    message = loads(payload)
+    if not isinstance(message, dict):
+        raise ValueError("a control frame holds a JSON object")
+    return message
