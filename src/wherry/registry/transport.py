@@ -226,7 +226,7 @@ class Transport:
             if raw.status not in _REDIRECTS or not location or body is not None:
                 return response
             response.read_some()
-            url, before = urljoin(url, location).partition("#")[0], current
+            url, before = _join(url, location), current
             current = origin(url)
             if before.scheme == "https" and current.scheme == "http":
                 hint = "the registry gives up encryption; it would have to be configured anew"
@@ -298,6 +298,13 @@ class Transport:
 
 class _NotTls(Unavailable):
     pass
+
+
+def _join(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location[: _MAX_URL + 1]).partition("#")[0]
+    except ValueError:
+        raise Unavailable(f"malformed URL from the registry: {printable(location, 120)!r}") from None
 
 
 def _may_be_plain(error: Unavailable) -> bool:
