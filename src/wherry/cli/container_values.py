@@ -71,9 +71,10 @@ def _mounts(values: dict[str, Any], fields: dict[str, Any]) -> None:
     binds: list[str] = []
     anonymous: list[str] = []
     for text in values.get("volume", ()):
+        text = absolute_source(text, directory)
         option = volume(text)
         if option.source:
-            binds.append(absolute_source(text, directory))
+            binds.append(text)
         else:
             anonymous.append(option.target)
     fields["binds"] = tuple(binds)

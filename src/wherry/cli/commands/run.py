@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from wherry.cli.container_options import CHECKS, OPTIONS, UNSUPPORTED, build
 from wherry.cli.parser import Command, UsageError
@@ -11,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.cli.main import Call
     from wherry.container.options import ContainerOptions
+    from wherry.engine.progress import Progress
 
 __all__ = ["CHECKS", "COMMAND", "main"]
 
@@ -40,14 +42,38 @@ def main(call: Call) -> int:
     options = build(call)
     check_terminal(options)
     from wherry.engine.run import run
+    from wherry.monitor.client import Streams
 
-    return run(
-        call.engine(),
-        options,
-        detach_keys=call.get("detach-keys", ""),
-        sig_proxy=call.get("sig-proxy", True),
-        progress=call.progress,
+    streams = Streams(
+        0 if options.attach_stdin else None,
+        1 if options.attach_stdout else None,
+        2 if options.attach_stderr else None,
+        options.tty,
+        call.get("sig-proxy", True),
     )
+    if "detach-keys" in call.values:
+        from wherry.cli.keys import detach_keys
+
+        streams = streams.replace(detach_keys=detach_keys(call.values["detach-keys"]))
+    return run(call.engine(), options, streams, when_pulling(call))
+
+
+def when_pulling(call: Call) -> Progress:
+    """Progress on standard error; what it needs is loaded when there is something to show, which is seldom."""
+    return _WhenPulling(bool(call.get("quiet")))  # type: ignore[return-value]
+
+
+class _WhenPulling:
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def __getattr__(self, name: str) -> object:
+        from wherry.cli.progress import open_progress
+
+        opened = open_progress(quiet=self._quiet, stream=sys.stderr)
+        for method in ("start", "advance", "done", "message"):
+            setattr(self, method, getattr(opened, method))
+        return getattr(opened, name)
 
 
 def check_terminal(options: ContainerOptions) -> None:

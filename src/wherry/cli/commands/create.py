@@ -1,0 +1,47 @@
+"""`wherry create`."""
+
+from __future__ import annotations
+
+from wherry.cli.commands.run import when_pulling
+from wherry.cli.container_options import CHECKS, OPTIONS, UNSUPPORTED, build
+from wherry.cli.parser import Command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.cli.main import Call
+
+__all__ = ["CHECKS", "COMMAND", "main"]
+
+# fmt: off
+COMMAND = Command(
+    paths=("container create", "create"),
+    usage="[OPTIONS] IMAGE [COMMAND] [ARG...]",
+    summary="Create a new container",
+    description="Makes a container from an image without starting it and prints its id. "
+    "The options are those of **wherry run**.",
+    interspersed=False,
+    least=1,
+    options=(
+        *OPTIONS,
+        ("pull", "", "string", "missing", 'Pull image before creating ("always", "missing", "never")'),
+    ),
+    unsupported=UNSUPPORTED,
+)
+# fmt: on
+
+
+def main(call: Call) -> int:
+    """Makes a container and prints its id."""
+    from contextlib import ExitStack
+
+    from wherry.engine.create import create
+    from wherry.engine.run import get_image
+
+    options = build(call)
+    engine = call.engine()
+    image = get_image(engine, options, when_pulling(call))
+    with ExitStack() as undo:
+        record = create(engine, options, image, undo)
+        undo.pop_all()
+    print(record.id)
+    return 0

@@ -1,0 +1,26 @@
+"""``--detach-keys``: ``ctrl-p,ctrl-q`` and the like, as the bytes that a terminal sends (docker-attach(1))."""
+
+from __future__ import annotations
+
+from wherry.errors import InvalidArgument
+
+_CONTROL = "@abcdefghijklmnopqrstuvwxyz[\\]^_"
+
+
+def detach_keys(text: str) -> bytes:
+    """Keys separated by commas, each one character or ``ctrl-`` and one of ``a-z @ [ \\ ] ^ _``; empty for none.
+
+    Raises `InvalidArgument`.
+    """
+    keys = bytearray()
+    for key in text.split(",") if text else ():
+        if len(key) == 1 and key.isascii():
+            keys.append(ord(key))
+        elif key.startswith("ctrl-") and len(key) == 6 and key[5] in _CONTROL:
+            keys.append(_CONTROL.index(key[5]))
+        else:
+            raise InvalidArgument(
+                f"invalid detach keys ({text}): unknown character: '{key}'",
+                hint="write single characters and ctrl-a to ctrl-z, separated by commas",
+            )
+    return bytes(keys)
