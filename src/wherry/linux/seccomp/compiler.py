@@ -9,6 +9,7 @@ What a profile means (libseccomp's reading, which OCI's is modelled on):
 - A rule without argument tests decides for its call, whatever other rules say of it; of several the first counts.
 - Other rules are tried in order; the tests of one rule must all hold, but where a rule tests the same argument twice,
   each of its tests is a rule of its own.
+- Where arguments have 32 bits (x86, x32, ARM), the upper half of the register does not count.
 - Calls of an ABI that the profile does not list kill the thread.
 - Numbers above the largest that the profile names are unknown to it: unless the default is to allow, they fail with
   ENOSYS, so that programs fall back to older calls.
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
     from wherry.linux.seccomp.profile import Profile
 
-    #: (index, operator, value, second value)
-    Test = tuple[int, str, int, int]
+    #: (index, operator, value, second value, whether arguments have 32 bits)
+    Test = tuple[int, str, int, int, bool]
     #: Tests that must all hold, and what is returned then.
     Case = tuple[tuple[Test, ...], int]
     #: Cases in order, then what is returned when none holds.
@@ -176,7 +177,7 @@ def abi_outcomes(seccomp: Profile, abi: str, numbers: dict[str, int], default: i
                     cases.setdefault(number, []).extend((tests, action) for tests in alternatives)
             if abi == "x86" and not alternatives and name in _MULTIPLEXED and action != default:
                 gate, selector = _MULTIPLEXED[name]
-                cases.setdefault(numbers[gate], []).append((((0, "SCMP_CMP_EQ", selector, 0),), action))
+                cases.setdefault(numbers[gate], []).append((((0, "SCMP_CMP_EQ", selector, 0, True),), action))
     found: dict[int, Outcome] = {number: (tuple(listed), default) for number, listed in cases.items()}
     for number, action in plain.items():
         found[number] = ((), action)
@@ -194,7 +195,7 @@ def _alternatives(arguments: Iterable[dict[str, Any]], narrow: bool) -> list[tup
         if not 0 <= index <= 5 or not (0 <= first < 1 << 64 and 0 <= second < 1 << 64):
             raise InvalidArgument(f"invalid seccomp argument test: index {index}, value {first}, {second}")
         mask = 0xFFFFFFFF if narrow else 0xFFFFFFFFFFFFFFFF
-        tests.append((index, operator, first & mask, second & mask))
+        tests.append((index, operator, first & mask, second & mask, narrow))
     if len({test[0] for test in tests}) < len(tests):
         return [(test,) for test in tests]
     return [tuple(tests)] if tests else []
@@ -278,27 +279,33 @@ def _case(tests: tuple[Test, ...], action: int) -> list[Step]:
     ]
 
 
-def _test(index: int, operator: str, first: int, second: int) -> list[Step]:
-    """An unsigned comparison of a 64-bit argument in two halves; "pass" is the end of these steps."""
+def _test(index: int, operator: str, first: int, second: int, narrow: bool) -> list[Step]:
+    """An unsigned comparison; "pass" is the end of these steps.  64-bit arguments are compared in two halves."""
     low, high = _ARGUMENTS + 8 * index, _ARGUMENTS + 8 * index + 4
     top, bottom = first >> 32, first & 0xFFFFFFFF
+    steps: list[Step] = []
     if operator == "SCMP_CMP_MASKED_EQ":
-        steps: list[Step] = []
         for offset, mask, wanted in ((high, top, second >> 32), (low, bottom, second & 0xFFFFFFFF)):
             if mask:
                 steps += [(_LOAD, 0, 0, offset), (_AND, 0, 0, mask), (_EQUAL, 0, "fail", wanted & mask)]
         return steps
-    load_high, load_low = (_LOAD, 0, 0, high), (_LOAD, 0, 0, low)
-    if operator == "SCMP_CMP_EQ":
-        return [load_high, (_EQUAL, 0, "fail", top), load_low, (_EQUAL, 0, "fail", bottom)]
-    if operator == "SCMP_CMP_NE":
-        return [load_high, (_EQUAL, 0, "pass", top), load_low, (_EQUAL, "fail", 0, bottom)]
     above = operator in ("SCMP_CMP_GT", "SCMP_CMP_GE")
-    strict = operator in ("SCMP_CMP_GT", "SCMP_CMP_LE")  # the comparison of the lower half is > and not >=
-    return [
-        load_high,
-        (_GREATER, "pass" if above else "fail", 0, top),
-        (_EQUAL, 0, "fail" if above else "pass", top),
-        load_low,
-        (_GREATER if strict else _AT_LEAST, 0 if above else "fail", "fail" if above else 0, bottom),
-    ]
+    if not narrow:
+        steps.append((_LOAD, 0, 0, high))
+        if operator == "SCMP_CMP_EQ":
+            steps.append((_EQUAL, 0, "fail", top))
+        elif operator == "SCMP_CMP_NE":
+            steps.append((_EQUAL, 0, "pass", top))
+        else:
+            steps.append((_GREATER, "pass" if above else "fail", 0, top))
+            steps.append((_EQUAL, 0, "fail" if above else "pass", top))
+    steps.append((_LOAD, 0, 0, low))
+    if operator == "SCMP_CMP_EQ":
+        steps.append((_EQUAL, 0, "fail", bottom))
+    elif operator == "SCMP_CMP_NE":
+        steps.append((_EQUAL, "fail", 0, bottom))
+    else:
+        strict = operator in ("SCMP_CMP_GT", "SCMP_CMP_LE")  # the comparison of this half is > and not >=
+        jumps: tuple[int | str, int | str] = (0, "fail") if above else ("fail", 0)
+        steps.append((_GREATER if strict else _AT_LEAST, *jumps, bottom))
+    return steps
