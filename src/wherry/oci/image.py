@@ -107,6 +107,14 @@ def parse(body: bytes) -> ImageConfig:
     )
 
 
+def chain_ids(diff_ids: tuple[str, ...]) -> tuple[str, ...]:
+    """The chain ids of a stack of layers, lowest first (config.md#layer-chainid)."""
+    found: list[str] = []
+    for diff_id in diff_ids:
+        found.append(digests.of(f"{found[-1]} {diff_id}".encode()) if found else diff_id)
+    return tuple(found)
+
+
 def _is_assignment(entry: str) -> bool:
     name, equals, _value = entry.partition("=")
     return bool(name and equals) and "\0" not in entry

@@ -78,7 +78,7 @@ def write(
             if progress is not None:
                 progress(len(piece))
         out.write(bytes(-sizes[digest] % _BLOCK))
-    tables = {"index.json": _index(saved), "oci-layout": {"imageLayoutVersion": "1.0.0"}}
+    tables: dict[str, Any] = {"index.json": _index(saved), "oci-layout": {"imageLayoutVersion": "1.0.0"}}
     if docker:
         tables |= {"manifest.json": [_entry(one) for one in saved], "repositories": _repositories(saved)}
     for name in sorted(tables):

@@ -224,9 +224,9 @@ class Writer:
             self._keep = False
             raise translate(error, "write a blob") from error
 
-    def reader(self) -> BinaryIO:
-        """What has been written so far, to read from the beginning, with a position of its own."""
-        return open(self._aside, "rb", buffering=0)
+    def reader(self) -> int:
+        """A descriptor of its own on what has been written so far, to read; the caller closes it."""
+        return os.open(self._aside, os.O_RDONLY | os.O_CLOEXEC)
 
     def commit(self) -> None:
         """Makes the blob visible under its digest.  Raises `Corrupt` when it is not what it should be."""

@@ -47,6 +47,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX names_image ON names(image_id)",
         """CREATE TABLE layers (diff_id TEXT PRIMARY KEY, size INTEGER NOT NULL, entries INTEGER NOT NULL,
            implied_dirs TEXT NOT NULL, missing_links TEXT NOT NULL)""",
+        "CREATE TABLE blobs (digest TEXT PRIMARY KEY, diff_id TEXT NOT NULL) WITHOUT ROWID",
         """CREATE TABLE containers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, image_id TEXT NOT NULL,
            record TEXT NOT NULL, status TEXT NOT NULL, pid INTEGER NOT NULL, exit_code INTEGER NOT NULL,
            started_at INTEGER NOT NULL, finished_at INTEGER NOT NULL, id_base INTEGER NOT NULL,

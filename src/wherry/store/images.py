@@ -135,6 +135,14 @@ def resolve(db: Database, text: str) -> ImageRow:
     return found
 
 
+def resolve_or_none(db: Database, text: str) -> ImageRow | None:
+    """What `resolve` finds, or None."""
+    try:
+        return resolve(db, text)
+    except (NotFound, InvalidArgument):
+        return None
+
+
 def list_all(db: Database) -> list[ImageRow]:
     """Every image, the most recently created first."""
     return [_row(found) for found in db.rows("SELECT * FROM images ORDER BY created DESC, id")]

@@ -1,4 +1,8 @@
-"""The unpacked layers: one row each, written when the layer is complete on disk."""
+"""The unpacked layers: one row each, written when the layer is complete on disk.
+
+Apart from that, which compressed blob is which layer, noted when a blob has been decompressed and seen to be so: a
+manifest that pairs a blob with another layer's diff id is lying.
+"""
 
 from __future__ import annotations
 
@@ -49,3 +53,21 @@ def delete(db: Database, diff_id: str) -> None:
 def list_all(db: Database) -> list[LayerRow]:
     """Every layer, in the order of their ids."""
     return [_row(found) for found in db.rows("SELECT * FROM layers ORDER BY diff_id")]
+
+
+def diff_id_of(db: Database, digest: str) -> str:
+    """The diff id that the blob ``digest`` was seen to have; empty when nobody has looked."""
+    found = db.row("SELECT diff_id FROM blobs WHERE digest = ?", (digest,))
+    return found[0] if found else ""
+
+
+def note_blob(db: Database, digest: str, diff_id: str) -> None:
+    """Notes that the blob ``digest`` decompresses to the layer ``diff_id``."""
+    db.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?)", (digest, diff_id))
+
+
+def forget_blobs(db: Database, keep: frozenset[str]) -> None:
+    """Drops the notes about blobs that are not in ``keep``."""
+    for (digest,) in db.rows("SELECT digest FROM blobs"):
+        if digest not in keep:
+            db.execute("DELETE FROM blobs WHERE digest = ?", (digest,))

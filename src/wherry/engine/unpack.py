@@ -1,0 +1,160 @@
+"""From a compressed layer to a directory of the store, once for all images that have it.
+
+For an unprivileged user the store's files belong to the user's subordinate ids, so everything that writes layers runs
+inside a user namespace that maps them: see `in_store`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from wherry import errors
+from wherry.errors import Corrupt, WherryError
+from wherry.layers import compression
+from wherry.layers.apply import ApplyOptions, apply
+from wherry.layers.source import Source
+from wherry.oci import digest as digests
+from wherry.store import layers
+from wherry.store.locks import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from wherry.engine.engine import Engine
+    from wherry.layers.compression import Readable
+    from wherry.store.layers import LayerRow
+
+    T = TypeVar("T")
+
+
+_SIGKILL = 9
+
+
+def apply_options(engine: Engine) -> ApplyOptions:
+    """How layers are written for this caller: everything as root; rootless without devices, and with what owners
+    there are."""
+    if not engine.rootless:
+        return ApplyOptions()
+    uids, gids = engine.id_maps
+    single = sum(one.size for one in uids) == 1 or sum(one.size for one in gids) == 1
+    return ApplyOptions(whiteouts="overlay-user", ownership="ignore" if single else "keep", devices="skip")
+
+
+def is_unpacked(engine: Engine, diff_id: str) -> bool:
+    """Whether the layer is complete on disk."""
+    return layers.get(engine.db, diff_id) is not None and engine.snapshotter.has(diff_id)
+
+
+def is_whole(engine: Engine, digest: str, diff_id: str) -> bool:
+    """Whether the layer is complete on disk, its compressed blob too, and known to be the same."""
+    return (
+        layers.diff_id_of(engine.db, digest) == diff_id and engine.content.has(digest) and is_unpacked(engine, diff_id)
+    )
+
+
+def unpack(
+    engine: Engine,
+    digest: str,
+    diff_id: str,
+    stream: Readable,
+    *,
+    options: ApplyOptions | None = None,
+    waiting: Callable[[], None] | None = None,
+) -> None:
+    """Unpacks the blob ``digest``, read from ``stream``, unless it is here; checks that it is the layer ``diff_id``.
+
+    Somebody else's work on the same layer is waited for.  The layer becomes visible when its diff id is right.  Raises
+    `Corrupt` when it is not, and what reading and writing raise; nothing is left then.
+    """
+    known = layers.diff_id_of(engine.db, digest)
+    if known and known != diff_id:
+        raise _mismatch(known, diff_id)
+    with Lock(f"{engine.layout.locks}/layer-{digests.hex_part(diff_id)}", waiting=waiting):
+        row = layers.get(engine.db, diff_id)
+        if row is None:
+            engine.snapshotter.remove(diff_id)  # complete, but a crash came before its row
+        if row is None or not engine.snapshotter.has(diff_id):
+            layers.put(engine.db, _unpack(engine, diff_id, stream, options or apply_options(engine)))
+        elif not known:
+            with Source(compression.reader(stream)) as source:
+                source.finish()
+                if source.digest != diff_id:
+                    raise _mismatch(source.digest, diff_id)
+        layers.note_blob(engine.db, digest, diff_id)
+
+
+def _unpack(engine: Engine, diff_id: str, stream: Readable, options: ApplyOptions) -> LayerRow:
+    with engine.snapshotter.prepare(diff_id) as staging:
+        applied = apply(compression.reader(stream), staging.fd, options)
+        if applied.diff_id != diff_id:
+            raise _mismatch(applied.diff_id, diff_id)
+        staging.commit()
+    return layers.LayerRow(diff_id, applied.size, applied.entries, applied.implied_dirs, applied.missing_links)
+
+
+def _mismatch(found: str, wanted: str) -> Corrupt:
+    return Corrupt(f"layer's content has the diff id {found}, but the image's configuration says {wanted}")
+
+
+def fix_up(engine: Engine, image_id: str, rows: list[LayerRow]) -> str:
+    return ""
+
+
+def in_store(engine: Engine, function: Callable[[], T]) -> T:
+    """Runs ``function`` where it may write layers and returns what it returns, or raises what it raises.
+
+    For root that is here.  For anybody else it is a child process in a user namespace with the caller's subordinate
+    ids; it shares the terminal, and what ``function`` returns must be picklable.  The caller has a single thread.
+    """
+    if not engine.rootless:
+        return function()
+    import pickle
+
+    from wherry.linux import namespaces, prctl
+
+    parent = os.getpid()
+    answer = os.memfd_create("answer", os.MFD_CLOEXEC)
+
+    def child() -> int:
+        prctl.set_parent_death_signal(_SIGKILL)
+        if os.getppid() != parent:
+            return 1
+        engine.forked()
+        try:
+            body = pickle.dumps((True, function()))
+        except KeyboardInterrupt:
+            body = pickle.dumps((False, ("Cancelled", ("interrupted",), {"message": "interrupted", "hint": ""})))
+        except WherryError as error:
+            body = pickle.dumps((False, _plain(error)))
+        os.write(answer, body)
+        return 0
+
+    try:
+        status = namespaces.in_user_namespace(engine.id_maps, child)
+        size = os.fstat(answer).st_size
+        if not size:
+            raise WherryError(f"the process that writes the store ended with status {status}")
+        good, value = pickle.loads(os.pread(answer, size, 0))
+    finally:
+        os.close(answer)
+    if good:
+        result: T = value
+        return result
+    raise _error(*value)
+
+
+def _plain(error: WherryError) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    """An error as values: the class of ours that it is, and its fields."""
+    name = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    fields = {key: value for key, value in vars(error).items() if isinstance(value, str | int | float | None)}
+    return name, (str(error),), fields
+
+
+def _error(name: str, arguments: tuple[Any, ...], fields: dict[str, Any]) -> WherryError:
+    kind: type[WherryError] = getattr(errors, name)
+    error = kind.__new__(kind)
+    error.args = arguments
+    vars(error).update(fields)
+    return error
