@@ -114,6 +114,10 @@ class _Server(http.server.ThreadingHTTPServer):
         if self.context is not None:
             request.settimeout(20)
             request = self.context.wrap_socket(request, server_side=True)
+        elif request.recv(1, socket.MSG_PEEK) == b"\x16":  # a TLS client: say no as Go's server does
+            request.recv(4096)
+            request.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTPS request to an HTTP server.\n")
+            return
         super().finish_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -165,9 +165,12 @@ def _host_name(file: str, name: str) -> str:
     name = name.lower()
     if name in ("index.docker.io", _HUB_HOST):
         name = "docker.io"
-    if not name or any(character in name for character in "/@?#\\ ") or ".." in name:
+    try:
+        good = name and not any(character in name for character in "/@?#\\ ") and ".." not in name and split_host(name)
+    except InvalidArgument:
+        good = False
+    if not good:
         raise InvalidArgument(f"{file}: {printable(name, 100)!r} is not a registry: write its host, or host:port")
-    split_host(name)
     return name
 
 
@@ -203,7 +206,10 @@ def _check_mirror(where: str, url: str) -> None:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
         raise InvalidArgument(f"{where}: {printable(url, 100)!r} is not the URL of a mirror")
-    split_host(parts.netloc)
+    try:
+        split_host(parts.netloc)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{where}: {error.message}") from None
 
 
 def _times(file: str, table: Mapping[str, Any]) -> dict[str, float]:

@@ -34,6 +34,7 @@ _SLOWEST = 1024
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _PORTS = {"https": 443, "http": 80}
 _MAX_DRAIN = 64 << 10
+_PROBE = 4.0
 
 
 class Origin(Record):
@@ -243,7 +244,10 @@ class Transport:
         config = self._config
         manager = self._manager(endpoint, target)
         sent = {"User-Agent": f"wherry/{wherry.__version__}", "Accept-Encoding": "identity"} | headers
-        timeout = urllib3.Timeout(connect=config.connect_timeout, read=config.read_timeout)
+        connect = config.connect_timeout
+        if target.scheme == "https" and "http" in endpoint.schemes and endpoint.host not in self._schemes:
+            connect = min(connect, _PROBE)  # a server without TLS may well wait for the rest of our greeting
+        timeout = urllib3.Timeout(connect=connect, read=config.read_timeout)
         try:
             with net.deadline(config.connect_timeout + config.read_timeout, self._stop):
                 return manager.urlopen(
