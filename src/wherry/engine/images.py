@@ -189,7 +189,7 @@ def _given(given: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _directories(engine: Engine, row: ImageRow) -> dict[str, str]:
-    lower = [engine.snapshotter.path(diff_id) for diff_id in (*row.diff_ids, *((row.fixup,) if row.fixup else ()))]
+    lower = [engine.snapshotter.path(diff_id) for diff_id in row.stack]
     if not lower:
         return {}
     data = {"UpperDir": lower[-1]}

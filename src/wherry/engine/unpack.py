@@ -10,7 +10,7 @@ import os
 
 from wherry import errors
 from wherry.errors import Corrupt, WherryError
-from wherry.layers import compression
+from wherry.layers import compression, fixup
 from wherry.layers.apply import ApplyOptions, apply
 from wherry.layers.source import Source
 from wherry.oci import digest as digests
@@ -99,7 +99,20 @@ def _mismatch(found: str, wanted: str) -> Corrupt:
 
 
 def fix_up(engine: Engine, image_id: str, rows: list[LayerRow]) -> str:
-    return ""
+    """Writes the layer that this image alone needs on top of ``rows``, its layers lowest first.
+
+    Returns the id of that layer for the snapshotter, which is the image's, or nothing when it needs none.  Raises
+    `Corrupt` when the layers do not fit together, `StorageFull`.
+    """
+    stack = [fixup.Layer(engine.snapshotter.path(row.diff_id), row.implied_dirs, row.missing_links) for row in rows]
+    wanted = fixup.plan(stack)
+    if not wanted.needed:
+        return ""
+    if not engine.snapshotter.has(image_id):
+        with engine.snapshotter.prepare(image_id) as staging:
+            fixup.write(wanted, stack, staging.fd)
+            staging.commit()
+    return image_id
 
 
 def in_store(engine: Engine, function: Callable[[], T]) -> T:

@@ -37,6 +37,11 @@ class ImageRow(Record):
     fixup: str = ""
     tagged: int = 0
 
+    @property
+    def stack(self) -> tuple[str, ...]:
+        """What a snapshotter stacks, lowest first: the layers, and the fix-up where there is one."""
+        return (*self.diff_ids, self.fixup) if self.fixup else self.diff_ids
+
 
 class NameRow(Record):
     """One name of an image."""
