@@ -191,25 +191,31 @@ class Image:
         }
         if self.variant:
             document["variant"] = self.variant
-        config = _put(blobs, json.dumps(document).encode(), self.media_types["config"])
-        manifest: dict[str, Any] = {
-            "schemaVersion": 2,
-            "mediaType": self.media_types["manifest"],
-            "config": config,
-            "layers": descriptors,
-        }
-        if self.annotations:
-            manifest["annotations"] = self.annotations
-        descriptor = _put(blobs, json.dumps(manifest).encode(), self.media_types["manifest"])
-        descriptor["platform"] = {"architecture": self.architecture, "os": self.os}
-        if self.variant:
-            descriptor["platform"]["variant"] = self.variant
-        descriptor["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
-        (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-        (directory / "index.json").write_text(
-            json.dumps({"schemaVersion": 2, "mediaType": OCI["index"], "manifests": [descriptor]})
-        )
-        return Built(directory)
+        return write_layout(directory, document, descriptors, self.media_types, self.annotations)
+
+
+def write_layout(
+    directory: Path, config: dict[str, Any], layers: list[dict[str, Any]], media_types: dict[str, str] = OCI,
+    annotations: dict[str, str] | None = None,
+) -> Built:  # fmt: skip
+    """Write the configuration, a manifest over *layers* (whose blobs are there) and the index of an OCI layout."""
+    blobs = directory / "blobs" / "sha256"
+    manifest: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": media_types["manifest"],
+        "config": _put(blobs, json.dumps(config).encode(), media_types["config"]),
+        "layers": layers,
+    }
+    if annotations:
+        manifest["annotations"] = annotations
+    descriptor = _put(blobs, json.dumps(manifest).encode(), media_types["manifest"])
+    descriptor["platform"] = {name: config[name] for name in ("architecture", "os", "variant") if name in config}
+    descriptor["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
+    (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (directory / "index.json").write_text(
+        json.dumps({"schemaVersion": 2, "mediaType": OCI["index"], "manifests": [descriptor]})
+    )
+    return Built(directory)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,226 @@
+"""Compare Wherry with docker, podman, runc and crun on this machine, and write down what came out.
+
+    bench/run.py [--rounds N] [--pulls N] [--only run,runtime,pull] [--no-readme]
+
+Everything is repeated in rounds: in each, every subject does its turn once, in an order that changes, so that a slow
+minute of the machine is a slow minute for all.  The table gives medians and ratios; the samples are in
+bench/results/.  Engines keep their state in one temporary directory; nothing of the host's own docker or podman is
+touched.  Needs root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+import layer
+import measure
+import subjects
+import table
+from support import images
+from support.registry import Registry
+
+HERE = Path(__file__).parent
+WARM_UP = 2
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def machine() -> dict[str, Any]:
+    """What somebody needs to know to read the numbers."""
+    cpu = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        "",
+    )
+    memory = next(int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line)
+    kinds = {line.split()[2] for line in Path("/proc/mounts").read_text().splitlines()}
+    groups = "hybrid" if {"cgroup", "cgroup2"} <= kinds else "v2" if "cgroup2" in kinds else "v1"
+    release = Path("/etc/os-release").read_text()
+    name = next(
+        (line.partition("=")[2].strip('"') for line in release.splitlines() if line.startswith("PRETTY_NAME")), ""
+    )
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    storage = max((m for m in mounts if "/var/tmp".startswith(m[1])), key=lambda m: len(m[1]))[2]
+    return {
+        "system": name, "kernel": platform.release(), "machine": platform.machine(), "processor": cpu,
+        "processors": os.cpu_count(), "memory_gb": round(memory / 2**20), "cgroups": groups, "storage": storage,
+        "python": platform.python_version(),
+    }  # fmt: skip
+
+
+class Series:
+    """Samples of one measurement, by subject; a subject that fails once takes no further part."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.samples: dict[str, list[float]] = {}
+        self.failures: dict[str, str] = {}
+
+    def collect(self, turns: dict[str, Callable[[], float]], rounds: int, warm_up: int = WARM_UP) -> None:
+        names = list(turns)
+        for number in range(-warm_up, rounds):
+            at = number % len(names) if names else 0
+            for name in names[at:] + names[:at]:
+                if name in self.failures:
+                    continue
+                try:
+                    value = turns[name]()
+                except (measure.Failed, OSError) as error:
+                    self.failures[name] = str(error)
+                    note(f"  {name}: {error}")
+                    continue
+                if number >= 0:
+                    self.samples.setdefault(name, []).append(round(value, 3))
+        for name in self.failures:
+            self.samples.pop(name, None)
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "title": self.title,
+            "summary": {name: measure.summary(values) for name, values in self.samples.items()},
+            "failures": self.failures,
+            "samples": self.samples,
+        }
+
+
+def open_all(kinds: list[type[subjects.Subject]], directory: Path, absent: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for kind in kinds:
+        subject = kind(directory)
+        try:
+            subject.open()
+            found[subject.name] = subject
+        except (measure.Failed, OSError) as error:
+            absent[subject.name] = str(error)
+            note(f"  without {subject.name}: {error}")
+            subject.close()
+    return found
+
+
+def bench_run(engines: dict[str, Any], archive: Path, rounds: int) -> dict[str, Any]:
+    series = Series("run --rm --network none IMAGE true")
+    turns: dict[str, Callable[[], float]] = {}
+    for name, engine in engines.items():
+        try:
+            engine.load(archive)
+        except measure.Failed as error:
+            series.failures[name] = str(error)
+            note(f"  {name}: {error}")
+            continue
+        turns[name] = lambda engine=engine: engine.time(engine.run(subjects.IMAGE, "true"))
+    series.collect(turns, rounds)
+    return series.result()
+
+
+def bench_runtime(runtimes: dict[str, Any], bundle: Path, rounds: int) -> dict[str, Any]:
+    series = Series("the runtime alone, one bundle with limits")
+    series.collect({name: lambda one=one: one.run_bundle(bundle) for name, one in runtimes.items()}, rounds)
+    return series.result()
+
+
+def bench_pull(engines: dict[str, Any], rounds: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    note("  making the layer (once per machine)")
+    image = layer.image()
+    series, memory = Series("pull of 350 MB in 10,000 files"), Series("peak memory of pull, MB")
+    with Registry() as registry:
+        reference = registry.push(image, "bench/site-packages:1")
+
+        def pull(engine: Any) -> float:
+            engine.forget(reference)
+            os.sync()
+            taken: float = engine.time(engine.pull(reference))
+            return taken
+
+        def weigh(engine: Any) -> float:
+            engine.forget(reference)
+            with measure.PeakMemory(engine.memory_pid or os.getpid()) as memory:
+                before = measure.resident(engine.memory_pid or os.getpid())
+                engine.time(engine.pull(reference))
+            return (memory.peak - before * (not engine.memory_pid)) / 2**20
+
+        series.collect({name: lambda one=one: pull(one) for name, one in engines.items()}, rounds, warm_up=1)
+        memory.collect({name: lambda one=one: weigh(one) for name, one in engines.items()}, 1, warm_up=0)
+        for engine in engines.values():
+            engine.forget(reference)
+    return series.result(), memory.result()
+
+
+def extract(image: images.Built, target: Path) -> None:
+    import gzip
+    import io
+    import tarfile
+
+    for descriptor in image.manifest["layers"]:
+        with tarfile.open(fileobj=io.BytesIO(gzip.decompress(image.blob(descriptor["digest"])))) as tar:
+            tar.extractall(target, filter="fully_trusted")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--pulls", type=int, default=5)
+    parser.add_argument("--only", default="run,runtime,pull")
+    parser.add_argument("--no-readme", action="store_true")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        note("bench: needs root")
+        return 1
+    parts = options.only.split(",")
+    absent: dict[str, str] = {}
+    document: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": machine(), "results": {}}
+    before = subjects.cgroup_directories()
+    directory = Path(tempfile.mkdtemp(prefix="wb-", dir="/var/tmp"))
+    engines: dict[str, Any] = {}
+    runtimes: dict[str, Any] = {}
+    try:
+        note("starting the engines")
+        image = images.busybox()
+        archive = image.docker_archive(directory / "busybox.tar", subjects.IMAGE)
+        kinds: list[type[subjects.Subject]] = [subjects.Wherry, subjects.Docker, subjects.Podman]
+        if {"run", "pull"} & set(parts):
+            engines = open_all(kinds, directory, absent)
+        if "runtime" in parts:
+            runtimes = open_all([subjects.OurRuntime, subjects.Runc, subjects.Crun], directory, absent)
+        if "run" in parts:
+            note("run")
+            document["results"]["run"] = bench_run(engines, archive, options.rounds)
+        if "runtime" in parts:
+            note("runtime")
+            bundle = subjects.make_bundle(directory / "bundle", lambda target: extract(image, target))
+            document["results"]["runtime"] = bench_runtime(runtimes, bundle, options.rounds)
+        if "pull" in parts:
+            note("pull")
+            document["results"]["pull"], document["results"]["pull_memory"] = bench_pull(engines, options.pulls)
+        document["versions"] = {one.name: one.version for one in (*engines.values(), *runtimes.values())}
+        document["absent"] = absent
+    finally:
+        for one in (*engines.values(), *runtimes.values()):
+            one.close()
+        subjects.remove_tree(directory)
+        shutil.rmtree(directory, ignore_errors=True)
+        subjects.remove_cgroups(before)
+    text = table.render(document)
+    print(text)
+    if not options.no_readme:
+        results = HERE / "results"
+        results.mkdir(exist_ok=True)
+        (results / f"{document['date']}.json").write_text(json.dumps(document, indent=1) + "\n")
+        table.insert(HERE.parent / "README.md", text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""The table of a result, as Markdown, and its place in the README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+BEGIN, END = "<!-- bench: made by `make bench` -->", "<!-- /bench -->"
+GOALS = {
+    ("run", "docker"): "≤ 0.20",
+    ("run", "podman"): "≤ 0.50",
+    ("runtime", "runc"): "≤ 1.00",
+    ("pull", "docker"): "≤ 0.50",
+}
+OURS = {"run": "wherry", "runtime": "wherry runtime", "pull": "wherry"}
+UNITS = {"run": "ms", "runtime": "ms", "pull": "s"}
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value / 1000:.2f} s" if unit == "s" else f"{value:.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
+
+
+def _rows(part: str, document: dict[str, Any]) -> list[str]:
+    result = document["results"][part]
+    summary = result["summary"]
+    memory = document["results"].get("pull_memory", {}).get("summary", {}) if part == "pull" else {}
+    ours = summary.get(OURS[part])
+    rows = []
+    for name, values in summary.items():
+        ratio = goal = ""
+        if ours and name != OURS[part]:
+            ratio = f"{ours['median'] / values['median']:.2f}"
+            goal = GOALS.get((part, name), "")
+        time = f"{_number(values['median'], UNITS[part])} ({_number(values['best'], UNITS[part])})"
+        weight = f"{memory[name]['median']:.0f} MB" if name in memory else ""
+        version = document["versions"].get(name, "")
+        rows.append(f"| {result['title']} | {name} {version} | {time} | {ratio} | {goal} | {weight} |")
+    return rows
+
+
+def render(document: dict[str, Any]) -> str:
+    """Medians, best values in brackets, and the ratio of Wherry's median to each."""
+    about = document["machine"]
+    lines = [
+        "| what | by | median (best) | wherry / it | goal | peak memory |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for part in ("run", "runtime", "pull"):
+        if part in document["results"]:
+            lines += _rows(part, document)
+    processor = about["processor"] or about["machine"]
+    lines += [
+        "",
+        f"{document['date']}: {about['processors']} x {processor}, {about['memory_gb']} GB, {about['system']}, "
+        f"Linux {about['kernel']}, {about['storage']}, cgroups {about['cgroups']}, Python {about['python']}. "
+        "The memory of docker is its daemon's, with all below it. Repeat with `make bench` as root.",
+    ]
+    failures = {name: text for result in document["results"].values() for name, text in result["failures"].items()}
+    for name, text in (document.get("absent", {}) | failures).items():
+        lines.append(f"Without {name}: {text.splitlines()[0][:200]}.")
+    return "\n".join(lines)
+
+
+def insert(readme: Path, text: str) -> None:
+    """Put *text* between the README's markers."""
+    whole = readme.read_text()
+    head, found, rest = whole.partition(BEGIN)
+    _old, closed, tail = rest.partition(END)
+    if not found or not closed:
+        raise SystemExit(f"{readme} has no place for the table")
+    readme.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
