@@ -6,6 +6,7 @@ import ast
 import re
 
 import pytest
+
 from source import PACKAGE, ROOT, Module, areas, imports, modules, walk
 
 LEVELS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 
 import pytest
+
 from source import ROOT
 
 SECURITY = ROOT / "tests" / "security"

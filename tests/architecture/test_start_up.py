@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from source import PACKAGE, Module, imports, modules, walk
 
 SLOW = {

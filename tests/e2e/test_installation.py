@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.command import ROOT, reachable
 from support.users import SINGLE_UID, SYSTEM_PATH, run_as
 
