@@ -139,7 +139,8 @@ def _make_directories(engine: Engine, record: ContainerRecord, undo: ExitStack) 
     os.mkdir(layout.container(record.id), 0o700)
     undo.callback(_remove_files, engine, record)
     os.mkdir(layout.run_container(record.id), 0o700)
-    engine.snapshotter.make_upper(record.id, record.id_base, record.id_base)
+    owner = record.id_base or engine.host.euid
+    engine.snapshotter.make_upper(record.id, owner, record.id_base or engine.host.egid)
 
 
 def _remove_files(engine: Engine, record: ContainerRecord) -> None:

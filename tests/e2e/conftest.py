@@ -1,0 +1,58 @@
+"""State directories with an image in them, shared by the tests of one worker: loading it for each would take longer
+than the tests."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import images, leaks, needs, users
+from support.command import Wherry
+
+
+def _loaded(user: users.User | None, *built: images.Built) -> Iterator[Wherry]:
+    one = Wherry.make(user)
+    with tempfile.TemporaryDirectory(prefix="w-", dir="/var/tmp") as directory:
+        os.chmod(directory, 0o755)
+        for number, image in enumerate(built):
+            archive = image.docker_archive(Path(directory) / f"{number}.tar", ("busybox", "everything")[number])
+            archive.chmod(0o644)
+            one.load(archive)
+    yield one
+    found = leaks.settled(one.directory)
+    one.close()
+    assert not found, "left behind:\n" + "\n".join(found)
+
+
+def _built(tmp_path_factory: pytest.TempPathFactory) -> tuple[images.Built, images.Built]:
+    return images.busybox(), images.everything(tmp_path_factory.mktemp("everything"))
+
+
+@pytest.fixture(scope="session")
+def as_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wherry]:
+    """Root's command line with the images busybox and everything."""
+    for name in ("root", "debian", "busybox"):
+        if not needs.present(name):
+            pytest.skip(needs.reason(name))
+    yield from _loaded(None, *_built(tmp_path_factory))
+
+
+@pytest.fixture(scope="session")
+def as_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wherry]:
+    """The same for a user with subordinate ids."""
+    for name in ("user-namespaces", "uidmap", "debian", "busybox"):
+        if not needs.present(name):
+            pytest.skip(needs.reason(name))
+    user = users.User.make(users.UID if os.geteuid() == 0 else os.geteuid())
+    yield from _loaded(user, *_built(tmp_path_factory))
+    user.remove()
+
+
+@pytest.fixture(params=["root", "rootless"])
+def box(request: pytest.FixtureRequest) -> Wherry:
+    """The command line with its images loaded, once as root and once rootless."""
+    found: Wherry = request.getfixturevalue("as_root" if request.param == "root" else "as_user")
+    return found
