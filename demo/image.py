@@ -25,8 +25,8 @@ def main(target: Path) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         image = Image([layer], {"Cmd": ["python3", "/demo/look.py"]}).build(Path(scratch), base=base)
         image.docker_archive(target, "demo:latest")
-    size = target.stat().st_size / 1e6
-    print(f"{len(image.manifest['layers'])} layers, {size:.0f} MB, image id {image.id[7:19]}")
+        size = target.stat().st_size / 1e6
+        print(f"{len(image.manifest['layers'])} layers, {size:.0f} MB, image id {image.id[7:19]}")
     return 0
 
 
