@@ -23,7 +23,7 @@ _NARROWEST = 10  # of a column with its gap
 
 
 class Listing(Record):
-    """``kind`` is the Go type that messages name; ``headers`` the title of each field; ``table`` the default columns."""
+    """``kind`` is the Go type that messages name; ``headers`` the title of each field; ``table`` the usual columns."""
 
     kind: str
     headers: dict[str, str]

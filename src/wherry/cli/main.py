@@ -196,10 +196,6 @@ def load(path: str) -> ModuleType:
 
 
 def _call(path: str, arguments: list[str], options: dict[str, Any]) -> int:
-    if path == "help":
-        from wherry.cli.help import print_help
-
-        return print_help(arguments)
     module = load(path)
     command: parser.Command = module.COMMAND
     values, rest = parser.parse(command, path, arguments, getattr(module, "CHECKS", None))

@@ -1,4 +1,4 @@
-"""What a pull, load or save shows: bars on a terminal as Docker has them, plain lines elsewhere, nothing with ``-q``."""
+"""What a pull or load shows: bars on a terminal as Docker has them, plain lines elsewhere, nothing with ``-q``."""
 
 from __future__ import annotations
 

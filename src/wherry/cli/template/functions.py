@@ -7,6 +7,7 @@ from wherry.cli.template.values import MISSING, Missing, Nil, Row, Struct, show,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -108,7 +109,7 @@ def _slice(value: Any, *bounds: Any) -> Any:
 
 def _kind(value: Any) -> str:
     for kind, types in (("bool", bool), ("int", int), ("float", float), ("string", str)):
-        if isinstance(value, types):  # type: ignore[arg-type]
+        if isinstance(value, types):
             return kind
     if value is None or isinstance(value, Missing | Nil):
         return "nil"
@@ -203,9 +204,13 @@ def _truncate(value: Any, length: Any) -> str:
     return text[: max(0, _whole(length, 1))].decode("utf-8", "replace")
 
 
-BUILTIN = {
-    "and": None,  # these two stop at the first operand that decides, so they are not called as functions
-    "or": None,
+def _never(*_values: Any) -> Any:
+    raise AssertionError("and, or are evaluated by the template itself")
+
+
+BUILTIN: dict[str, Callable[..., Any]] = {
+    "and": _never,  # these two stop at the first operand that decides, so they are not called as functions
+    "or": _never,
     "call": _call,
     "eq": _eq,
     "ge": lambda first, second: not _lt(first, second),
@@ -224,7 +229,7 @@ BUILTIN = {
     "slice": _slice,
     "urlquery": _urlquery,
 }
-DOCKER = {
+DOCKER: dict[str, Callable[..., Any]] = {
     "join": _join,
     "json": to_json,
     "lower": lambda value: _text(value, 0).lower(),

@@ -1,0 +1,59 @@
+"""`wherry inspect`: an object of any kind."""
+
+from __future__ import annotations
+
+from wherry.cli.commands.image_inspect import FORMAT
+from wherry.cli.parser import Command
+from wherry.errors import InvalidArgument, NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from wherry.cli.main import Call
+
+TYPES = ("container", "image")
+
+# fmt: off
+COMMAND = Command(
+    paths=("inspect",),
+    usage="[OPTIONS] NAME|ID [NAME|ID...]",
+    summary="Return low-level information on Wherry objects",
+    least=1,
+    options=(
+        ("format", "f", "string", "", FORMAT),
+        ("size", "s", "bool", "", "Display total file sizes if the type is container"),
+        ("type", "", "string", "", "Only inspect objects of the given type"),
+    ),
+)
+# fmt: on
+
+
+def main(call: Call) -> int:
+    """Prints Docker's JSON of whatever has the name: a container before an image."""
+    from wherry.cli.inspection import show
+    from wherry.engine import containers, images
+
+    kind = call.get("type", "")
+    if "type" in call.values and kind not in TYPES:
+        choices = ", ".join([f'"{name}"' for name in TYPES])
+        raise InvalidArgument(f'unknown type: "{kind}": must be one of {choices}')
+    engine, size = call.engine(), call.get("size", False)
+
+    def find(name: str) -> dict[str, Any]:
+        document: dict[str, Any]
+        if kind != "image":
+            try:
+                document = containers.inspect(engine, name, size=size)
+                return document
+            except NotFound:
+                if kind:
+                    raise
+        try:
+            return images.inspect(engine, name)
+        except (NotFound, InvalidArgument):
+            if kind:
+                raise
+            raise NotFound("object", name) from None
+
+    return show(call.arguments, find, call.get("format", ""))

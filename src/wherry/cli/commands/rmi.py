@@ -1,0 +1,51 @@
+"""`wherry rmi`."""
+
+from __future__ import annotations
+
+import sys
+
+from wherry.cli.main import fail
+from wherry.cli.parser import Command
+from wherry.errors import NotFound, WherryError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.cli.main import Call
+
+# fmt: off
+COMMAND = Command(
+    paths=("image rm", "image remove", "rmi"),
+    usage="[OPTIONS] IMAGE [IMAGE...]",
+    summary="Remove one or more images",
+    description="Layers are removed when no other image has them.",
+    least=1,
+    options=(
+        ("force", "f", "bool", "", "Force removal of the image"),
+        ("no-prune", "", "bool", "", "Do not delete untagged parents"),
+    ),
+    unsupported=(("platform", "", "this version keeps one platform of an image"),),
+)
+# fmt: on
+
+
+def main(call: Call) -> int:
+    """Removes images; one that cannot be removed does not keep the others."""
+    from wherry.engine.images import remove
+
+    engine = call.engine()
+    force, no_prune = call.get("force", False), call.get("no-prune", False)
+    status = 0
+    for name in call.arguments:
+        try:
+            items = remove(engine, name, force=force, no_prune=no_prune)
+        except NotFound as error:
+            if force:
+                print(error.message, file=sys.stderr)
+            else:
+                status = fail(error)
+        except WherryError as error:
+            status = fail(error)
+        else:
+            for item in items:
+                print(f"Untagged: {item.untagged}" if item.untagged else f"Deleted: {item.deleted}")
+    return status
