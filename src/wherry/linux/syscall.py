@@ -103,7 +103,9 @@ def failed(call: str, errno: int) -> CallError:
 
 
 def _bind_fast() -> tuple[Any, ...]:
-    import _ctypes as core
+    import _ctypes
+
+    core: Any = _ctypes
 
     long = type("_Long", (core._SimpleCData,), {"_type_": "l"})
     pointer = type("_Pointer", (core._SimpleCData,), {"_type_": "P"})

@@ -1,0 +1,160 @@
+"""Starting a process in new and existing namespaces."""
+
+from __future__ import annotations
+
+import errno
+import os
+from struct import pack, unpack
+
+from wherry.errors import NotFound, NotSupported, SystemFailure
+from wherry.linux import namespaces
+from wherry.linux.namespaces import CLONE_PARENT, FILES, FLAGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+
+def open_namespaces(paths: tuple[tuple[str, str], ...]) -> list[tuple[int, int]]:
+    """(descriptor, flag) for each (name, path).  Raises NotFound or SystemFailure, and closes what it opened."""
+    found: list[tuple[int, int]] = []
+    for name, path in paths:
+        try:
+            found.append((os.open(path, os.O_RDONLY | os.O_CLOEXEC), FLAGS[name]))
+        except OSError as error:
+            close(found)
+            if error.errno == errno.ENOENT:
+                raise NotFound("namespace", path, f"the {name} namespace {path} does not exist") from None
+            raise SystemFailure(f"open the {name} namespace {path}", "open", error.errno or 0) from None
+    return found
+
+
+def close(opened: list[tuple[int, int]]) -> None:
+    """Close the descriptors of `open_namespaces`."""
+    for descriptor, _ in opened:
+        os.close(descriptor)
+
+
+def start(
+    new: tuple[str, ...],
+    join: tuple[tuple[str, str], ...],
+    through: list[tuple[int, int]],
+    body: Callable[[], NoReturn],
+    *,
+    cgroup: int | None = None,
+) -> int:
+    """Start ``body`` in a child of this process and return its pid.  Raises SystemFailure, NotFound, NotSupported.
+
+    ``through`` are opened namespaces for a process in between.  ``cgroup`` is a cgroup v2 directory to be born in;
+    where the kernel cannot do that the child is born outside and its pid has to be added.
+    """
+    flags = 0
+    for name in new:
+        flags |= FLAGS[name]
+    if through:
+        return _through(flags, through, body, cgroup)
+    if join:
+        return _joined(flags, join, body, cgroup)
+    pid = _clone(flags, cgroup)
+    if pid == 0:
+        body()
+    return pid
+
+
+def _joined(flags: int, join: tuple[tuple[str, str], ...], body: Callable[[], NoReturn], cgroup: int | None) -> int:
+    """Enter namespaces, give birth, and come back."""
+    joining = open_namespaces(join)
+    returning: list[tuple[int, int]] = []
+    entered = 0
+    try:
+        returning = open_namespaces(tuple((name, f"/proc/self/ns/{FILES[name]}") for name, _ in join))
+        for descriptor, flag in joining:
+            _enter(descriptor, flag)
+            entered += 1
+        pid = _clone(flags, cgroup)
+        if pid == 0:
+            body()
+        return pid
+    finally:
+        for descriptor, flag in returning[:entered]:
+            namespaces.enter(descriptor, flag)
+        close(joining)
+        close(returning)
+
+
+def _clone(flags: int, cgroup: int | None) -> int:
+    try:
+        return namespaces.clone(flags, cgroup=cgroup)
+    except OSError as error:
+        code = error.errno or 0
+        if cgroup is not None and code in (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EBUSY, errno.EACCES):
+            return _clone(flags, None)
+        hint = ""
+        if code == errno.ENOSPC:
+            hint = "the limit of namespaces is reached: see /proc/sys/user/max_*_namespaces"
+        elif code in (errno.EPERM, errno.EACCES) and flags & namespaces.CLONE_NEWUSER:
+            hint = "this host does not let unprivileged users make user namespaces"
+        raise SystemFailure("create the container's namespaces", "clone", code, hint=hint) from None
+
+
+def _enter(descriptor: int, flag: int) -> None:
+    try:
+        namespaces.enter(descriptor, flag)
+    except OSError as error:
+        name = next(name for name, value in FLAGS.items() if value == flag)
+        raise SystemFailure(f"join the {name} namespace", "setns", error.errno or 0) from None
+
+
+def _through(flags: int, through: list[tuple[int, int]], body: Callable[[], NoReturn], cgroup: int | None) -> int:
+    """A process in between enters the namespaces and gives birth to a sibling, a child of this process."""
+    read, write = os.pipe()
+    try:
+        between = _clone(0, None)
+        if between == 0:
+            _be_between(flags, through, body, cgroup, write)
+        os.close(write)
+        write = -1
+        _, status = os.waitpid(between, 0)
+        answer = os.read(read, 16)
+    finally:
+        os.close(read)
+        if write >= 0:
+            os.close(write)
+    if len(answer) < 12:
+        raise SystemFailure("join the container's namespaces", "clone", errno.ESRCH)
+    pid, step, code = unpack("=iii", answer)
+    if pid < 0:
+        raise SystemFailure("join the container's namespaces", "clone" if step else "setns", code)
+    if pid == 0:
+        raise NotSupported("the process in between gave no pid")
+    return int(pid)
+
+
+def _be_between(
+    flags: int, through: list[tuple[int, int]], body: Callable[[], NoReturn], cgroup: int | None, write: int
+) -> NoReturn:
+    step = 0
+    pid = -1
+    try:
+        for descriptor, flag in through:
+            namespaces.enter(descriptor, flag)
+        step = 1
+        pid = _clone_sibling(flags, cgroup)
+        if pid == 0:
+            os.close(write)
+            body()
+        os.write(write, pack("=iii", pid, step, 0))
+    except OSError as error:
+        os.write(write, pack("=iii", -1, step, error.errno or 0))
+    finally:
+        os._exit(0)
+
+
+def _clone_sibling(flags: int, cgroup: int | None) -> int:
+    try:
+        return namespaces.clone(flags | CLONE_PARENT, cgroup=cgroup)
+    except OSError:
+        if cgroup is None:
+            raise
+        return namespaces.clone(flags | CLONE_PARENT)

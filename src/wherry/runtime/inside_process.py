@@ -1,0 +1,208 @@
+"""What the container's process does to itself: names, limits, privileges, user, standard streams."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+
+from wherry.linux import capabilities as caps
+from wherry.linux import namespaces, openat2, prctl, pty, syscall
+from wherry.linux.mount import PROC_MAGIC, filesystem_type, set_propagation
+from wherry.linux.openat2 import BENEATH, IN_ROOT, NO_SYMLINKS, NO_XDEV
+from wherry.runtime import channel, ops
+from wherry.runtime.inside import Inside, Refusal, write_once
+
+
+def join_cgroup(inside: Inside, op: ops.JoinCgroup) -> None:
+    """Join the v1 hierarchies by writing oneself: no wait for an RCU grace period."""
+    for descriptor in inside.prepared.joins:
+        write_once(descriptor, b"0")
+        os.close(descriptor)
+    if op.namespace:
+        namespaces.unshare(namespaces.CLONE_NEWCGROUP)
+
+
+def become_root(inside: Inside, op: ops.BecomeRoot) -> None:
+    """Wait for the maps, then be root in them."""
+    if op.wait:
+        body, _ = inside.channel.expect(channel.MAPPED)
+        inside.pid = body.decode()
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+def new_session(_inside: Inside, op: ops.NewSession) -> None:
+    """setsid(2), and a keyring."""
+    os.setsid()
+    if op.keyring:
+        prctl.new_session_keyring(op.keyring)
+
+
+def propagation(_inside: Inside, op: ops.SetPropagation) -> None:
+    """Set the propagation of the copied mount tree."""
+    set_propagation("/", op.propagation & ~0x4000, recursive=True)
+
+
+def hostname(_inside: Inside, op: ops.SetHostname) -> None:
+    """sethostname(2), setdomainname(2)."""
+    for call, name in (("sethostname", op.hostname), ("setdomainname", op.domainname)):
+        if name:
+            encoded = name.encode()
+            syscall.call(call, encoded, len(encoded))
+
+
+def sysctls(inside: Inside, op: ops.WriteSysctl) -> None:
+    """Write kernel parameters, through a procfs known to be one (CVE-2025-52881)."""
+    procfs = _procfs(inside)
+    for name, value in op.values:
+        try:
+            resolve = BENEATH | NO_XDEV | NO_SYMLINKS
+            descriptor = openat2.open_in(procfs, f"sys/{name}", os.O_WRONLY, resolve)
+        except OSError as error:
+            words = f"open sysctl {name.replace('/', '.')} file: {os.strerror(error.errno or 0).lower()}"
+            raise Refusal("openat2", error.errno or 0, words) from None
+        try:
+            write_once(descriptor, value.encode())
+        except OSError as error:
+            words = f"write sysctl {name.replace('/', '.')}={value}: {os.strerror(error.errno or 0).lower()}"
+            raise Refusal("write", error.errno or 0, words) from None
+        finally:
+            os.close(descriptor)
+
+
+def _procfs(inside: Inside) -> int:
+    if inside.procfs < 0 or filesystem_type(inside.procfs) != PROC_MAGIC:
+        raise Refusal("openat2", errno.ENOENT, "there is no procfs to write to")
+    return inside.procfs
+
+
+def security_label(inside: Inside, op: ops.SetSecurityLabel) -> None:
+    """Write the labels for the next execve(2), again only to a real procfs."""
+    procfs = _procfs(inside)
+    for path, text in (("apparmor/exec", op.apparmor and f"exec {op.apparmor}"), ("exec", op.selinux)):
+        if not text:
+            continue
+        try:
+            descriptor = openat2.open_in(procfs, f"self/attr/{path}", os.O_WRONLY, BENEATH | NO_XDEV)
+        except OSError as error:
+            if error.errno != errno.ENOENT or path == "exec":
+                raise
+            descriptor = openat2.open_in(procfs, "self/attr/exec", os.O_WRONLY, BENEATH | NO_XDEV)
+        write_once(descriptor, text.encode())
+        os.close(descriptor)
+
+
+def set_personality(_inside: Inside, op: ops.SetPersonality) -> None:
+    """personality(2)."""
+    prctl.set_personality(op.domain)
+
+
+def set_priority(_inside: Inside, op: ops.SetPriority) -> None:
+    """Scheduling attributes."""
+    if op.cpus:
+        os.sched_setaffinity(0, op.cpus)
+    if op.policy:
+        prctl.set_scheduler(op.policy, op.flags, op.nice, op.priority, op.runtime, op.deadline, op.period)
+    if op.io:
+        prctl.set_io_priority(*op.io)
+
+
+def stdio(inside: Inside, op: ops.SetStdio) -> None:
+    """Put the descriptors in their places."""
+    extra = inside.prepared.extra
+    given = inside.prepared.stdio
+    streams: list[int] = []
+    if op.terminal:
+        pty.make_controlling(inside.console)
+        streams = [inside.console] * 3
+        os.fchown(inside.console, op.uid, -1)
+    elif given:
+        streams = [given.stdin, given.stdout, given.stderr]
+    above = 3 + len(extra)
+    aside = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above) for descriptor in (*streams, *extra)]
+    if extra:  # what is still needed must not be where an extra descriptor goes
+        inside.channel.move(above)
+        inside.procfs, inside.root = _move(inside.procfs, above), _move(inside.root, above)
+        shield = _move(inside.prepared.shield, above)
+        inside.prepared = inside.prepared.replace(shield=shield)
+    first = 0 if streams else 3
+    for number, descriptor in enumerate(aside, first):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+
+
+def _move(descriptor: int, above: int) -> int:
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above) if descriptor >= 0 else descriptor
+
+
+def own_streams(uid: int, descriptors: tuple[int, ...]) -> None:
+    """Give pipes to the container's user, so that it can open ``/dev/stdout`` again; files and terminals stay."""
+    for descriptor in descriptors:
+        found = os.fstat(descriptor)
+        if stat.S_ISFIFO(found.st_mode) and found.st_uid != uid:
+            try:
+                os.fchown(descriptor, uid, -1)
+            except OSError:
+                pass
+
+
+def protect(_inside: Inside, _op: ops.Protect) -> None:
+    """Hide this process's memory and files from processes inside."""
+    prctl.set_dumpable(False)
+
+
+def limit_bounding(_inside: Inside, op: ops.LimitBounding) -> None:
+    """Shrink the bounding set."""
+    caps.limit_bounding(op.keep)
+
+
+def no_new_privileges(_inside: Inside, _op: ops.NoNewPrivileges) -> None:
+    """Set no_new_privs."""
+    prctl.set_no_new_privileges()
+
+
+def seccomp(inside: Inside, _op: ops.Seccomp) -> None:
+    """Install the compiled filter."""
+    from wherry.linux import seccomp as filters
+
+    filters.install(inside.prepared.filter, inside.prepared.filter_flags)
+
+
+def set_user(_inside: Inside, op: ops.SetUser) -> None:
+    """Change ids, then capabilities."""
+    if not op.keep_groups:
+        os.setgroups(op.groups)
+    elif op.groups:
+        raise Refusal("setgroups", errno.EPERM, "additional groups need a map of more than one group id")
+    os.setresgid(op.gid, op.gid, op.gid)
+    if op.uid:
+        prctl.keep_capabilities(True)
+    os.setresuid(op.uid, op.uid, op.uid)
+    if op.uid:
+        prctl.keep_capabilities(False)
+    caps.set_own(op.effective, op.permitted, op.inheritable)
+    caps.set_ambient(op.ambient)
+    os.umask(0o022 if op.umask is None else op.umask)
+
+
+def change_directory(inside: Inside, op: ops.ChangeDirectory) -> None:
+    """Go to the working directory, which the root must hold: no magic link leads out of it (CVE-2024-21626)."""
+    try:
+        flags = os.O_PATH | os.O_DIRECTORY
+        directory = openat2.open_in(inside.root, op.path, flags, IN_ROOT)
+    except OSError as error:
+        words = f"chdir to cwd ({op.path!r}) set in config.json failed: {os.strerror(error.errno or 0).lower()}"
+        raise Refusal("openat2", error.errno or 0, words.replace("'", '"')) from None
+    try:
+        os.fchdir(directory)
+    finally:
+        os.close(directory)
+    try:
+        where = os.getcwd()
+    except OSError:
+        where = "(unreachable)"
+    if not where.startswith("/"):
+        words = "current working directory is outside of container mount namespace root -- possible container breakout"
+        raise Refusal("getcwd", errno.EPERM, words)

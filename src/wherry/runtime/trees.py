@@ -1,0 +1,188 @@
+"""Opening trees: mounts that are attached nowhere yet.  Used on both sides of a creation."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from wherry.errors import NotSupported
+from wherry.linux import mount as m
+from wherry.linux.syscall import CallError, call, failed
+from wherry.runtime.ops import Device, OpenBind, OpenFilesystem, OpenRoot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wherry.oci.mount import IdMap, Mount
+    from wherry.runtime.ops import Op
+
+    #: Gives a descriptor of a user namespace with the maps asked for (none: the container's own).
+    UserNamespaces = Callable[[tuple[IdMap, ...], tuple[IdMap, ...]], int]
+
+_KINDS = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+#: The longest string that fsconfig(2) takes.
+_LONGEST = 255
+
+
+def open_tree(op: Op, namespaces: UserNamespaces) -> int:
+    """Open the tree that ``op`` describes.  Raises CallError, or NotSupported where id-mapped mounts do not work."""
+    if isinstance(op, OpenRoot):
+        return open_root(op, namespaces)
+    if isinstance(op, OpenBind):
+        return open_bind(op, namespaces)
+    assert isinstance(op, OpenFilesystem)
+    return open_filesystem(op)
+
+
+def open_root(op: OpenRoot, namespaces: UserNamespaces) -> int:
+    """The root file system."""
+    mount = op.mount
+    if mount.type == "overlay":
+        return open_overlay(mount, op.attributes, namespaces)
+    if mount.type == "bind":
+        tree = m.clone_tree(mount.source, recursive=True)
+        if mount.idmap:
+            map_ids(tree, mount.source, namespaces((), ()))
+    elif mount.type == "erofs":
+        tree = m.new("erofs", mount.options, m.ATTR_RDONLY, mount.source)
+        if mount.idmap:
+            map_ids(tree, mount.source, namespaces((), ()))
+    else:
+        raise NotSupported(f"a root filesystem of type {mount.type!r} is not supported")
+    if op.attributes:
+        m.set_read_only(tree, attributes=op.attributes)
+    return tree
+
+
+def open_overlay(mount: Mount, attributes: int, namespaces: UserNamespaces) -> int:
+    """An overlay whose lower directories are shown through the container's user namespace where ``idmap``."""
+    held: list[int] = []
+    context = -1
+    try:
+        lowers: list[str] = []
+        for directory in mount.lower:
+            if mount.idmap:
+                tree = m.clone_tree(directory)
+                held.append(tree)
+                map_ids(tree, directory, namespaces((), ()))
+                lowers.append(f"/proc/self/fd/{tree}")
+            else:
+                lowers.append(_short(directory, held))
+        try:
+            context = call("fsopen", b"overlay\0", m.FSOPEN_CLOEXEC)
+            m.configure(context, "source", "overlay")
+            for lower in lowers:
+                m.configure(context, "lowerdir+", lower)
+            _configure_upper(context, mount, held)
+            return m.finish(context, attributes | (0 if mount.upper else m.ATTR_RDONLY))
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS):
+                raise
+            from wherry.runtime import compat  # before Linux 6.15: lower layers must be attached somewhere
+
+            try:
+                return compat.overlay(mount, attributes, held if mount.idmap else [])
+            except OSError:
+                raise error from None
+    finally:
+        for descriptor in (*held, context):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _configure_upper(context: int, mount: Mount, held: list[int]) -> None:
+    if mount.upper:
+        m.configure(context, "upperdir", _short(mount.upper, held))
+        m.configure(context, "workdir", _short(mount.work, held))
+    for option in mount.options:
+        name, separator, value = option.partition("=")
+        m.configure(context, name, value if separator else None)
+
+
+def _short(path: str, held: list[int]) -> str:
+    if len(path) <= _LONGEST:
+        return path
+    held.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    return f"/proc/self/fd/{held[-1]}"
+
+
+def map_ids(tree: int, path: str, user_namespace: int, *, recursive: bool = False) -> None:
+    """Show a detached tree through a user namespace.  Raises NotSupported where kernel or file system cannot."""
+    try:
+        m.map_ids(tree, user_namespace, recursive=recursive)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        raise NotSupported(
+            f"{path}: the kernel or this filesystem has no id-mapped mounts",
+            hint="use --userns=host, or keep it on a filesystem that has them (ext4, xfs, btrfs, tmpfs)",
+        ) from None
+
+
+def open_bind(op: OpenBind, namespaces: UserNamespaces) -> int:
+    """A clone of a part of the host's mount tree."""
+    tree = m.clone_tree(op.source, recursive=op.recursive)
+    try:
+        if op.idmap:
+            map_ids(tree, op.source, namespaces(op.uids, op.gids), recursive=op.idmap_deep)
+        if op.set or op.clear:
+            m.set_read_only(tree, attributes=op.set, clear=op.clear)
+        if op.deep_set or op.deep_clear:
+            m.set_read_only(tree, attributes=op.deep_set, clear=op.deep_clear, recursive=True)
+    except BaseException:
+        os.close(tree)
+        raise
+    return tree
+
+
+def open_filesystem(op: OpenFilesystem) -> int:
+    """A file system of its own, with what belongs on it."""
+    try:
+        tree = m.new(op.type, op.options, op.attributes, op.source)
+    except CallError as error:
+        if not op.fallback or error.errno not in (errno.EPERM, errno.EACCES, errno.EBUSY):
+            raise
+        tree = m.clone_tree(op.fallback, recursive=True)
+        # always read-only where a specification asks for it: cgroups below /sys too (CVE-2023-25809)
+        deep = op.attributes & (m.ATTR_RDONLY | m.ATTR_NOSUID | m.ATTR_NODEV | m.ATTR_NOEXEC)
+        if op.type == "sysfs":
+            deep |= m.ATTR_RDONLY
+        m.set_read_only(tree, attributes=deep, recursive=True)
+        return tree
+    try:
+        before = os.umask(0)
+        try:
+            for device in op.devices:
+                make_device(tree, device)
+        finally:
+            os.umask(before)
+        for path, target in op.links:
+            os.symlink(target, path, dir_fd=tree)
+    except BaseException:
+        os.close(tree)
+        raise
+    return tree
+
+
+def make_device(directory: int, device: Device) -> None:
+    """Make a device node at a path without links below ``directory``.  The caller's umask applies."""
+    parent = directory
+    name = device.path
+    if "/" in name:
+        from wherry.linux import openat2
+
+        above, _, name = name.rpartition("/")
+        parent = openat2.make_directories(directory, above, openat2.BENEATH | openat2.NO_SYMLINKS)
+    try:
+        try:
+            number = os.makedev(device.major, device.minor)
+            os.mknod(name, _KINDS[device.kind] | device.mode & 0o7777, number, dir_fd=parent)
+        except OSError as error:
+            raise failed("mknodat", error.errno or 0) from None
+        if device.uid or device.gid:
+            os.chown(name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)
+    finally:
+        if parent != directory:
+            os.close(parent)
