@@ -75,7 +75,7 @@ def _record(pax: Pax, key: bytes, value: bytes) -> None:
     elif key.startswith(_LIBARCHIVE):
         name = _name(urllib.parse.unquote_to_bytes(key[len(_LIBARCHIVE) :]))
         try:
-            pax.xattrs.setdefault(name, base64.b64decode(value + b"=" * (-len(value) % 4)))
+            pax.xattrs.setdefault(name, base64.b64decode(value + b"=" * (-len(value) % 4), validate=True))
         except binascii.Error:
             raise Corrupt("layer has a damaged PAX header: an extended attribute is not base64") from None
     elif key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
