@@ -11,11 +11,21 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import quote
 
-from wherry.errors import Corrupt, Forbidden, NotFound, NotSupported, Unauthorized, Unavailable, WherryError
+from wherry.errors import (
+    Corrupt,
+    Forbidden,
+    InvalidArgument,
+    NotFound,
+    NotSupported,
+    Unauthorized,
+    Unavailable,
+    WherryError,
+)
 from wherry.oci import digest as digests
 from wherry.oci.manifest import ACCEPTED, MAX_MANIFEST, Descriptor
-from wherry.oci.reference import Reference
+from wherry.oci.reference import Reference, is_tag
 from wherry.record import Record
 from wherry.registry import failures
 from wherry.registry.auth import AnonymousRefused, Authorizer
@@ -90,8 +100,10 @@ class Client:
     def head(self, reference: Reference) -> Descriptor:
         """What ``reference`` points at, without its content where the registry tells.  Raises as `manifest`."""
 
+        rest = _manifest_path(reference)
+
         def ask(endpoint: Endpoint) -> Descriptor:
-            response = self._call(endpoint, "HEAD", reference, f"manifests/{reference.identifier}", {"Accept": _ACCEPT})
+            response = self._call(endpoint, "HEAD", reference, rest, {"Accept": _ACCEPT})
             with _closing(response):
                 if response.status != 200:
                     raise self._refusal(response, reference, endpoint, "")
@@ -206,7 +218,8 @@ class Client:
         self, endpoint: Endpoint, method: str, reference: Reference, rest: str, headers: dict[str, str]
     ) -> Response:
         """One request, with authentication; a 401 is answered once."""
-        repository = f"{endpoint.prefix}/{reference.path}" if endpoint.prefix else reference.path
+        path = quote(reference.path, safe="/")
+        repository = f"{endpoint.prefix}/{path}" if endpoint.prefix else path
         scope = f"repository:{repository}:pull"
         authorizer = self._authorizer(endpoint)
         path = f"/v2/{repository}/{rest}"
@@ -237,9 +250,7 @@ class Client:
     # -- manifests and refusals ----------------------------------------------------------------------------------
 
     def _manifest(self, endpoint: Endpoint, reference: Reference, expected: Descriptor | None) -> Fetched:
-        if reference.digest:
-            digests.parse(reference.digest)
-        response = self._call(endpoint, "GET", reference, f"manifests/{reference.identifier}", {"Accept": _ACCEPT})
+        response = self._call(endpoint, "GET", reference, _manifest_path(reference), {"Accept": _ACCEPT})
         with _closing(response):
             if response.status != 200:
                 raise self._refusal(response, reference, endpoint, "")
@@ -299,6 +310,14 @@ class _closing:  # noqa: N801 - used as a statement
 
     def __exit__(self, *_error: object) -> None:
         self._response.close()
+
+
+def _manifest_path(reference: Reference) -> str:
+    if reference.digest:
+        digests.parse(reference.digest)
+    elif not is_tag(reference.identifier):
+        raise InvalidArgument("invalid tag format")
+    return f"manifests/{reference.identifier}"
 
 
 def _media_type(response: Response) -> str:

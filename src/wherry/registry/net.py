@@ -26,6 +26,7 @@ from wherry.registry.config import RegistryConfig
 from wherry.registry.failures import forbidden_target
 
 _POOL_SIZE = 16
+urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # said by the person who wrote insecure = true
 _GLANCE = 0.5
 
 
