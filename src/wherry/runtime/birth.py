@@ -115,7 +115,7 @@ def _through(flags: int, through: list[tuple[int, int]], body: Callable[[], NoRe
             _be_between(flags, through, body, cgroup, write)
         os.close(write)
         write = -1
-        _, status = os.waitpid(between, 0)
+        os.waitpid(between, 0)
         answer = os.read(read, 16)
     finally:
         os.close(read)

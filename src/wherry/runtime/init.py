@@ -49,6 +49,7 @@ _ACTIONS: dict[type[Op], Callable[[Inside, Any], None]] = {
     ops.OpenFilesystem: inside_mounts.open_here,
     ops.JoinCgroup: inside_process.join_cgroup,
     ops.BecomeRoot: inside_process.become_root,
+    ops.Unshare: inside_process.unshare,
     ops.NewSession: inside_process.new_session,
     ops.SetPropagation: inside_process.propagation,
     ops.ReceiveTrees: inside_mounts.receive,

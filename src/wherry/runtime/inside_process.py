@@ -15,13 +15,19 @@ from wherry.runtime import channel, ops
 from wherry.runtime.inside import Inside, Refusal, write_once
 
 
-def join_cgroup(inside: Inside, op: ops.JoinCgroup) -> None:
+def join_cgroup(inside: Inside, _op: ops.JoinCgroup) -> None:
     """Join the v1 hierarchies by writing oneself: no wait for an RCU grace period."""
     for descriptor in inside.prepared.joins:
         write_once(descriptor, b"0")
         os.close(descriptor)
-    if op.namespace:
-        namespaces.unshare(namespaces.CLONE_NEWCGROUP)
+
+
+def unshare(_inside: Inside, op: ops.Unshare) -> None:
+    """unshare(2)."""
+    flags = 0
+    for name in op.new:
+        flags |= namespaces.FLAGS[name]
+    namespaces.unshare(flags)
 
 
 def become_root(inside: Inside, op: ops.BecomeRoot) -> None:

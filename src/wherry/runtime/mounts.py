@@ -182,7 +182,8 @@ class Mounts:
                 device.replace(uid=situation.host_uid(device.uid), gid=situation.host_gid(device.gid))
                 for device in inside
             )
-            self._tree(op.replace(devices=owned, options=(*op.options, f"uid={uid}", f"gid={gid}")), op.slot)
+            options = (*op.options, f"uid={uid}", f"gid={gid}")
+            self._tree(op.replace(devices=owned, options=options, owner=(uid, gid)), op.slot)
         else:
             self.early.append(op.replace(devices=inside))
 

@@ -28,6 +28,9 @@ INIT_ANNOTATION = "org.wherry.init"
 #: Annotation: names of resource limits, with commas, that nobody asked for; they are cut to what the host allows.
 LENIENT_LIMITS_ANNOTATION = "org.wherry.default-rlimits"
 
+#: Namespaces that the new process makes itself, while its parent is busy: slow to make (network), owned by the new root
+#: (the root of mqueue), or a view of what it has joined by then (cgroup).
+_UNSHARED = ("ipc", "uts", "network", "cgroup")
 _UNLIMITED = 2**64 - 1
 
 
@@ -76,7 +79,7 @@ def _birth(spec: dict[str, Any], situation: Situation, container_id: str, mounts
     process = spec["process"]
     path = str(linux.get("cgroupsPath") or f"/wherry/{container_id}")
     found: list[Op] = [ops.MakeCgroup(path, linux.get("resources") or {})]
-    new = tuple(name for name in situation.new if name != "cgroup")
+    new = tuple(name for name in situation.new if name not in _UNSHARED)
     found.append(ops.Clone(new, *_joins(situation)))
     if situation.new_user:
         found.append(ops.MapIds(situation.uids, situation.gids))
@@ -123,9 +126,12 @@ def _joins(situation: Situation) -> tuple[tuple[tuple[str, str], ...], tuple[tup
 
 def _namespaces(spec: dict[str, Any], situation: Situation, container_id: str, mounts: Mounts) -> list[Op]:
     found: list[Op] = []
-    found.append(ops.JoinCgroup("cgroup" in situation.new))
+    found.append(ops.JoinCgroup())
     if situation.in_user:
         found.append(ops.BecomeRoot(situation.new_user))
+    unshared = tuple(name for name in _UNSHARED if name in situation.new)
+    if unshared:
+        found.append(ops.Unshare(unshared))
     found.append(ops.NewSession(f"_ses.{container_id}" if container_id else ""))
     wanted = (spec.get("linux") or {}).get("rootfsPropagation") or "rslave"
     if wanted not in PROPAGATION:

@@ -160,6 +160,8 @@ def open_filesystem(op: OpenFilesystem) -> int:
             os.umask(before)
         for path, target in op.links:
             os.symlink(target, path, dir_fd=tree)
+            if any(op.owner):
+                os.chown(path, *op.owner, dir_fd=tree, follow_symlinks=False)
     except BaseException:
         os.close(tree)
         raise
