@@ -115,7 +115,7 @@ def block_numbers(options: ContainerOptions) -> tuple[tuple[str, int, int], ...]
             except OSError as error:
                 raise InvalidArgument(f"{rate.path}: {os.strerror(error.errno or 0).lower()}") from None
             node = _node(rate.path, status, "", rate.path)
-            if node is None:
+            if node is None or node.type != "b":
                 raise InvalidArgument(f"{rate.path} is not a block device")
             found[rate.path] = (rate.path, node.major, node.minor)
     return tuple(found.values())
