@@ -230,9 +230,12 @@ class Cgroup:
                 if write.optional and error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
                     return None
                 raise
-        if not write.optional:
-            raise limits.missing(write, self.options)
-        return None
+        if write.optional:
+            return None
+        if self.unified and not privileged():
+            why = f"the {write.controller} controller is not delegated to this user"
+            raise limits.unprivileged(write.resource, self.options, why)
+        raise limits.missing(write, self.options)
 
     def set_devices(self, wanted: Iterable[Mapping[str, object]] | None, *, fresh: bool) -> None:
         """Allow and deny devices; ``fresh`` says that the group has no rules of its own yet."""

@@ -36,11 +36,17 @@ def create(layout: Layout, path: str, resources: Resources, *, options: Mapping[
     if not group.path:
         asked = limits.asked(resources)
         if asked:
-            raise limits.unprivileged(asked[0], options)
+            why = "no control groups are mounted" if layout.version == "none" else ""
+            raise limits.unprivileged(asked[0], options, why)
         return group
     try:
         if group.unified:
-            _enable(layout, group.path, bool(limits.asked(resources)), options, resources)
+            used = {write.controller for write in writes} if layout.version == "hybrid" else None
+            busy = _enable(layout, group.path, used)
+            have = read_text(group.unified + "/cgroup.controllers").split() if busy else ()
+            for write in writes if busy else ():
+                if layout.carrier(write.controller) == "v2" and write.controller not in have and not write.optional:
+                    raise limits.unprivileged(write.resource, options, f"processes run in {busy} itself")
         group.apply(writes)
         group.set_devices(resources.get("devices"), fresh=True)
     except BaseException:
@@ -58,8 +64,9 @@ def _discard(group: Cgroup) -> None:
 
 
 def open_cgroup(layout: Layout, path: str) -> Cgroup:
-    """The group that `create` made, by its ``path``.  It need not exist any more."""
-    return Cgroup(layout, path, layout.hierarchies(), layout.unified)
+    """The group that `create` made, by its ``path``, in the hierarchies where it still is."""
+    mounts = [mount for mount in layout.hierarchies() if path and os.path.isdir(mount + path)]
+    return Cgroup(layout, path, mounts, layout.unified if os.path.isdir(layout.unified + path) else "")
 
 
 def _make(layout: Layout, path: str) -> Cgroup:
@@ -132,26 +139,24 @@ def _inherit_cpuset(mount: str, path: str) -> None:
             write_file(mount + path + file, read_file(parent + file).strip())
 
 
-def _enable(layout: Layout, path: str, needed: bool, options: Mapping[str, str] | None, resources: Resources) -> None:
-    """Hand every controller that v2 carries down to the group (cgroup.subtree_control along the path)."""
-    wanted = [name for name in V2_CONTROLLERS if name in layout.unified_controllers]
-    if not wanted:
-        return
-    have = set(read_text(f"{layout.unified}{path}/cgroup.controllers").split())
-    if have.issuperset(wanted):
-        return
-    grown = ""
+def _enable(layout: Layout, path: str, only: set[str] | None) -> str:
+    """Hand controllers that v2 carries down to the group (cgroup.subtree_control along the path), or some of them.
+
+    Returns the group whose own processes stand in the way of it, or ``""``.
+    """
+    wanted = [name for name in V2_CONTROLLERS if name in layout.unified_controllers and (only is None or name in only)]
+    if not wanted or set(read_text(f"{layout.unified}{path}/cgroup.controllers").split()).issuperset(wanted):
+        return ""
+    busy, grown = "", ""
     for part in path.split("/")[1:]:
         directory = layout.unified + grown
         grown += "/" + part
         enabled = set(read_text(directory + "/cgroup.subtree_control").split())
         available = set(read_text(directory + "/cgroup.controllers").split())
         missing = [name for name in wanted if name in available and name not in enabled]
-        if not missing:
-            continue
-        busy = _enable_in(directory, missing)
-        if busy and needed:
-            raise limits.unprivileged(limits.asked(resources)[0], options, f"processes run in {directory} itself")
+        if missing and _enable_in(directory, missing):
+            busy = directory
+    return busy
 
 
 def _enable_in(directory: str, controllers: list[str]) -> bool:
