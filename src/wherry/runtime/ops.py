@@ -1,4 +1,4 @@
-"""The operations of both sides, in the order in which a plan has them; `wherry.runtime.op` holds their base and trees."""
+"""The operations of a plan, in the order in which it has them; `wherry.runtime.op` holds their base and trees."""
 
 from __future__ import annotations
 
