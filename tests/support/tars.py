@@ -7,7 +7,7 @@ import io
 import os
 import random
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,10 @@ def record(key: str | bytes, value: str | bytes) -> bytes:
     return str(length).encode() + body
 
 
-def pax(records: dict[str, str | bytes] | Iterable[tuple[str, str | bytes]], kind: bytes = b"x") -> bytes:
-    pairs = records.items() if isinstance(records, dict) else records
+def pax(
+    records: Mapping[str, str | bytes] | Mapping[str, str] | Iterable[tuple[str, str | bytes]], kind: bytes = b"x"
+) -> bytes:
+    pairs = records.items() if isinstance(records, Mapping) else records
     return member("PaxHeaders/x", b"".join(record(key, value) for key, value in pairs), kind)
 
 

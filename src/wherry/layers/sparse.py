@@ -52,14 +52,14 @@ def from_data(block: Callable[[], bytes], stored: int) -> tuple[list[int], int]:
         text += block()
         taken += 512
         *complete, text = text.split(b"\n")
-        if len(text) > 20:
-            raise Corrupt("layer has a damaged sparse file: its map is not made of numbers")
         lines += complete
         if expected < 0 and lines:
             count = pax.number(lines.pop(0))
             if count > MAX_PIECES:
                 raise Corrupt(f"layer has a sparse file of {count:,} pieces, more than {MAX_PIECES:,}")
             expected = 2 * count
+        if len(text) > 20 and (expected < 0 or len(lines) < expected):
+            raise Corrupt("layer has a damaged sparse file: its map is not made of numbers")
     return [pax.number(line) for line in lines[:expected]], taken
 
 

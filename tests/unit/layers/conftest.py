@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.tars import END, Dribble
 
+from support.tars import END, Dribble
 from wherry.layers.apply import Applied, ApplyOptions, apply
 
 OPTIONS = ApplyOptions(whiteouts="overlay-user", ownership="ignore", devices="skip")

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from support import tars
 from support.tars import END, Dribble, directory, hardlink, header, member, pax, symlink
-
 from wherry.errors import Corrupt, InvalidArgument, StorageFull, Unavailable
-from wherry.layers import source as sources
 from wherry.layers.apply import Applied, ApplyOptions, Limits, apply
 
 Make = Callable[..., tuple[Path, Applied]]
@@ -164,8 +163,8 @@ def test_links_on_the_way_stay_inside(layer: Make) -> None:
     data += symlink("top", "/") + member("top/seven", b"7") + member("lib/../eight", b"8")
     path, applied = layer(data)
     inside = tars.tree(path)
-    expected = {"usr", "usr/lib", "usr/lib/one", "usr/lib/two", "usr/lib/three", "usr/lib/five", "usr/up", "lib", "abs", "gone",
-                "not", "not/here", "not/here/yet", "not/here/yet/four", "six", "top", "seven", "eight"}  # fmt: skip
+    expected = {"usr", "usr/lib", "usr/lib/one", "usr/lib/two", "usr/lib/three", "usr/lib/five", "usr/up", "lib", "abs",
+                "gone", "not", "not/here", "not/here/yet", "not/here/yet/four", "six", "top", "seven", "eight"}
     assert set(inside) == expected
     assert stat.S_IMODE((path / "usr/lib").stat().st_mode) == 0o711
     assert stat.S_IMODE((path / "usr/lib/five").stat().st_mode) == 0o700
@@ -263,8 +262,8 @@ def test_a_link_to_itself_is_kept(layer: Make) -> None:
 
 def test_xattrs(layer: Make) -> None:
     keep = {"SCHILY.xattr.user.note": b"\0value\n", "LIBARCHIVE.xattr.user.other": "dmFsdWU="}
-    drop = {"SCHILY.xattr.user.overlay.opaque": "y", "SCHILY.xattr.trusted.overlay.redirect": "/", "SCHILY.xattr.security.selinux": "x",
-            "SCHILY.xattr.security.ima": "x", "SCHILY.xattr.made.up": "x"}  # fmt: skip
+    drop = {"SCHILY.xattr.user.overlay.opaque": "y", "SCHILY.xattr.trusted.overlay.redirect": "/", 
+            "SCHILY.xattr.security.selinux": "x", "SCHILY.xattr.security.ima": "x", "SCHILY.xattr.made.up": "x"}
     path, _ = layer(
         pax(keep | drop) + member("f", b"1") + pax(keep | drop) + directory("d") + pax(keep) + symlink("l", "f")
     )
@@ -274,7 +273,7 @@ def test_xattrs(layer: Make) -> None:
 
 
 def test_devices_are_left_out_when_asked(layer: Make) -> None:
-    path, applied = layer(header("null", b"3", device=(1, 3)) + header("sda", b"4", device=(8, 0)) + member("f"))
+    path, _ = layer(header("null", b"3", device=(1, 3)) + header("sda", b"4", device=(8, 0)) + member("f"))
     assert os.listdir(path) == ["f"]
 
 
@@ -303,7 +302,7 @@ def test_a_full_disk_is_said_so(layer: Make, monkeypatch: pytest.MonkeyPatch) ->
     def full(_fd: int, _data: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(sources.os, "write", full)
+    monkeypatch.setattr("wherry.layers.source.os.write", full)
     with pytest.raises(StorageFull, match=r"no space left on device while unpacking 'd/file'") as caught:
         layer(member("d/file", b"data"))
     assert caught.value.hint
@@ -326,7 +325,7 @@ def test_an_error_of_the_stream_passes_and_leaves_no_thread(tmp_path: Path) -> N
     assert not [thread for thread in threading.enumerate() if thread.name == "layer-reader"]
 
 
-def test_options_are_checked(tmp_path: Path) -> None:
+def test_options_are_checked() -> None:
     with pytest.raises(InvalidArgument, match="whiteouts"):
         apply(Dribble(END), 0, ApplyOptions(whiteouts="aufs"))
 

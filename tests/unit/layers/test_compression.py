@@ -9,8 +9,8 @@ import zlib
 
 import pytest
 import zstandard
-from support.tars import Dribble
 
+from support.tars import Dribble
 from wherry.errors import Corrupt, NotSupported, Unavailable
 from wherry.layers.compression import Limits, reader
 
@@ -65,7 +65,7 @@ def test_zlib_takes_over_where_isal_is_missing(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("cut", [1, 8, 9, 100, 2000])
 def test_cut_gzip_is_corrupt(cut: int) -> None:
-    with pytest.raises(Corrupt, match="cut short|not valid"):
+    with pytest.raises(Corrupt, match=r"cut short|not valid"):
         read(gzip.compress(DATA)[:-cut])
 
 
