@@ -163,16 +163,13 @@ class Transport:
         """
         decided = self._schemes.get(endpoint.host)
         schemes = (decided,) if decided else endpoint.schemes
-        for position, scheme in enumerate(schemes):
+        for scheme in schemes:
             try:
-                url = f"{scheme}://{endpoint.host}{path}"
-                response = self._follow(endpoint, method, url, headers, authorization)
+                return self._follow(endpoint, method, f"{scheme}://{endpoint.host}{path}", headers, authorization)
             except Unavailable as error:
-                last = position + 1 == len(schemes) or endpoint.host in self._schemes
+                last = scheme == schemes[-1] or self._schemes.get(endpoint.host) == scheme
                 if last or not _may_be_plain(error):
                     raise
-            else:
-                return response
         raise AssertionError("an endpoint has a scheme")
 
     def base(self, endpoint: Endpoint) -> str:
