@@ -42,7 +42,7 @@ LISTING = Listing(
     },
     table=("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"),
     raw="container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\n"
-    "state: {{.State}}\nstatus: {{.Status}}\nnames: {{.Names}}\nlabels: {{.Labels}}\nports: {{.Ports}}\n",
+    "state: {{.State}}\nstatus: {{.Status}}\nnames: {{.Names}}\nlabels:{{pad .Labels 1 0}}\nports:{{pad .Ports 1 0}}\n",
 )
 STATES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 FILTERS = (
@@ -83,7 +83,7 @@ class Listed:
         created = record.created / 1e9
         return {
             "ID": lambda: record.id if whole else record.short_id,
-            "Names": lambda: self.row.name,
+            "Names": lambda: self.record.name,
             "Image": lambda: self._image(whole),
             "Command": lambda: self._command(whole),
             "CreatedAt": lambda: units.local_time(created),
@@ -169,7 +169,9 @@ def _checks(
 
     known: dict[str, Callable[[Listed, str], bool]] = {
         "id": lambda one, text: pattern(text).search(one.record.id) is not None,
-        "name": lambda one, text: bool(pattern(text).search(one.row.name) or pattern(text).search("/" + one.row.name)),
+        "name": lambda one, text: bool(
+            pattern(text).search(one.record.name) or pattern(text).search("/" + one.record.name)
+        ),
         "status": lambda one, text: one.state.status == text,
         "exited": lambda one, text: one.state.status == "exited" and one.state.exit_code == int(text),
         "health": lambda _one, text: text == "none",

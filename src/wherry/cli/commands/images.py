@@ -87,15 +87,18 @@ def main(call: Call) -> int:
         },
         table=("Repository", "Tag", "ID", "CreatedSince", "Size"),
     )
-    digests = digests or "{{.Digest}}" in form
-    rows = [row for image in found for row in _rows(image, digests=digests, whole=call.get("no-trunc", False))]
+    whole, named = call.get("no-trunc", False), digests or "{{.Digest}}" in form
+    rows = [row for image in found for row in _rows(image, digests=digests, named=named, whole=whole)]
     columns = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size") if digests else ()
     lists.show(listing, rows, "{{.ID}}" if quiet else form, columns)
     return 0
 
 
-def _rows(image: Summary, *, digests: bool, whole: bool) -> Iterator[Fields]:
-    """Docker's lines for an image: its tags, each with the digest of its repository; digests without a tag."""
+def _rows(image: Summary, *, digests: bool, named: bool, whole: bool) -> Iterator[Fields]:
+    """Docker's lines for an image: its tags, each with the digest of its repository; digests without a tag.
+
+    ``digests`` is ``--digests``; ``named`` says that digests are shown, be it only by the format.
+    """
     if not image.repo_tags and not image.repo_digests:
         yield _fields(image, "<none>", "<none>", "<none>", whole)
         return
@@ -107,7 +110,7 @@ def _rows(image: Summary, *, digests: bool, whole: bool) -> Iterator[Fields]:
     for name in image.repo_tags:
         repository, _colon, tag = name.rpartition(":")
         tagged.add(repository)
-        for digest in by_repository.get(repository, ["<none>"]) if digests else ["<none>"]:
+        for digest in by_repository.get(repository, ["<none>"]) if named else ["<none>"]:
             yield _fields(image, repository, tag, digest, whole)
     for repository, found in by_repository.items():
         if repository not in tagged:

@@ -99,39 +99,27 @@ def show_float(value: float) -> str:
     return f"{'-' if value < 0 else ''}{digits[0]}{fraction}e{exponent:+03d}"
 
 
-def plain(value: Any) -> Any:
-    """The JSON-able form of a value."""
-    if isinstance(value, Nil) or value is MISSING:
-        return None
-    if isinstance(value, Row):
-        simple = {name: field() for name, field in value.fields.items() if name not in ("Label", "Labels_")}
-        return dict(sorted(simple.items()))
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
-
-
 def to_json(value: Any) -> str:
-    """As Go's encoder without HTML escapes writes it: maps sorted by key, structures in their own order."""
+    """As Go's encoder writes it: maps sorted by key, structures in their own order; a row escaped for HTML."""
     import json
 
-    def order(item: Any) -> Any:
-        if isinstance(item, Nil) or item is MISSING:
-            return None
-        if isinstance(item, Row):
-            return order(plain(item))
-        if isinstance(item, Struct):
-            return {key: order(part) for key, part in item.items()}
-        if isinstance(item, dict):
-            return {key: order(part) for key, part in sorted(item.items())}
-        if isinstance(item, list | tuple):
-            return [order(part) for part in item]
-        return int(item) if isinstance(item, float) and item.is_integer() and abs(item) < 1e21 else item
+    text = json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":"))
+    if isinstance(value, Row):
+        text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
-    text = json.dumps(order(value), ensure_ascii=False, separators=(",", ":"))
-    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x7f", "\x7f")
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, Nil | Missing):
+        return None
+    if isinstance(value, Row):
+        return {name: _ordered(field()) for name, field in sorted(value.fields.items()) if name != "Label"}
+    if isinstance(value, dict):
+        pairs = value.items() if isinstance(value, Struct) else sorted(value.items())
+        return {key: _ordered(part) for key, part in pairs}
+    if isinstance(value, list | tuple):
+        return [_ordered(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e21 else value
 
 
 def sprint(values: list[Any]) -> str:
