@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 
 from wherry.errors import InvalidArgument
 from wherry.registry.address import is_loopback
 from wherry.registry.config import Proxies
+
+
+def from_environment(environ: Mapping[str, str]) -> Proxies:
+    """What ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` say, upper case before lower, as Go reads them."""
+
+    def get(name: str) -> str:
+        return environ.get(name) or environ.get(name.lower(), "")
+
+    http = "" if environ.get("REQUEST_METHOD") else get("HTTP_PROXY")  # in CGI it is a header of the client
+    return Proxies(http, get("HTTPS_PROXY"), get("NO_PROXY"))
 
 
 def proxy_for(proxies: Proxies, scheme: str, host: str, port: int) -> str:

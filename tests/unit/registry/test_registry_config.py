@@ -8,7 +8,7 @@ import pytest
 
 from wherry.errors import InvalidArgument
 from wherry.registry.config import Endpoint, Proxies, RegistryConfig, split_host
-from wherry.registry.proxy import proxy_for
+from wherry.registry.proxy import from_environment, proxy_for
 
 
 def load(tmp_path: Path, *texts: str) -> RegistryConfig:
@@ -144,6 +144,11 @@ def test_proxies(no_proxy: str, host: str, through: bool) -> None:
     proxies = Proxies(https="proxy.example:3128", no_proxy=no_proxy)
     assert proxy_for(proxies, "https", host, 443) == ("http://proxy.example:3128" if through else "")
     assert proxy_for(proxies, "http", host, 80) == ""
+
+
+def test_proxies_of_the_environment() -> None:
+    assert from_environment({"HTTPS_PROXY": "a", "https_proxy": "b", "no_proxy": "c"}) == Proxies("", "a", "c")
+    assert from_environment({"HTTP_PROXY": "a", "REQUEST_METHOD": "GET"}) == Proxies()
 
 
 def test_socks_is_not_there() -> None:
