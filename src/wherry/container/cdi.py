@@ -80,11 +80,14 @@ class Registry:
         return {name.partition("=")[0] for name in self.devices}
 
 
-def edits(requests: tuple[DeviceRequest, ...], registry: Registry) -> dict[str, Any]:
+def edits(requests: tuple[DeviceRequest, ...], registry: Registry | None = None) -> dict[str, Any]:
     """The containerEdits for all ``requests`` in one, device numbers filled in from the host.
 
+    ``registry`` is what the host's specs describe unless given.
     Raises `NotFound` for a device that no spec describes, `InvalidArgument` for one that two specs of one directory do.
     """
+    if registry is None:
+        registry = Registry()
     merged: dict[str, Any] = {}
     seen_specs: set[str] = set()
     names = list(dict.fromkeys([name for request in requests for name in device_names(request, registry)]))

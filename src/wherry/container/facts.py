@@ -58,7 +58,7 @@ class Facts(Record):
     seccomp: dict[str, Any] | None = None  # resolved linux.seccomp; None: no filter
     capabilities: tuple[str, ...] | None = None  # what the engine can give; None: everything
     devices: tuple[DeviceNode, ...] = ()  # for --device, or all of the host's for --privileged
-    makes_devices: bool = True  # False: the runtime can only bind the host's devices (rootless)
+    makes_devices: bool = True  # False: the OCI runtime can only bind the host's; so without root
     block_devices: tuple[tuple[str, int, int], ...] = ()  # (path, major, minor) of the paths in blkio options
     masked_paths: tuple[str, ...] = ()  # besides the default ones, as this machine has them
     absent_sysctls: tuple[str, ...] = ()  # default sysctls that this kernel does not have

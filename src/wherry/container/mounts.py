@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from wherry.container.facts import Facts
+    from wherry.container.facts import DeviceNode, Facts
     from wherry.container.record import ContainerRecord, MountPoint
     from wherry.container.security import Security
 
@@ -31,12 +31,11 @@ def build(
             for mount in made
             if mount["destination"] not in taken and not (no_dev and mount["destination"].startswith("/dev/"))
         ]
-    if not facts.makes_devices:
-        made += [
-            defaults.mount(node.path, "bind", node.host_path, ["bind", "nosuid", "noexec"])
-            for node in facts.devices
-            if node.host_path not in ("", node.path)
-        ]
+    made += [
+        defaults.mount(node.path, "bind", node.host_path, ["bind", "nosuid", "noexec"])
+        for node in facts.devices
+        if is_bound(node, facts)
+    ]
     made += [mount for mount in _etc(record, facts) if mount["destination"] not in taken]
     idmapped = bool(ids[0]) and not facts.rootless
     if idmapped and record.mounts and not facts.idmapped_binds:
@@ -46,6 +45,11 @@ def build(
     ordered = sorted(record.mounts, key=lambda mount: mount.destination.rstrip("/").count("/"))
     made += [_asked(mount, facts, ids if idmapped else None) for mount in ordered]
     return made
+
+
+def is_bound(node: DeviceNode, facts: Facts) -> bool:
+    """Whether a device comes as a mount: nodes cannot be made, and a runtime binds only the host's of the same path."""
+    return (facts.rootless or not facts.makes_devices) and node.host_path not in ("", node.path)
 
 
 def _own(

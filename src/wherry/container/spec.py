@@ -58,7 +58,7 @@ def build(record: ContainerRecord, facts: Facts) -> Spec:
     if ids[0] and "user" not in paths:
         linux["uidMappings"], linux["gidMappings"] = ids
     _paths(linux, options, facts, secure)
-    devices = [_device(node) for node in facts.devices if facts.makes_devices or node.host_path in ("", node.path)]
+    devices = [_device(node) for node in facts.devices if not mounts.is_bound(node, facts)]
     if devices:
         linux["devices"] = devices
     if facts.seccomp is not None and secure.seccomp != "unconfined":
