@@ -53,7 +53,7 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Exi
         manifest=image.manifest,
         snapshotter=SNAPSHOTTER,
         runtime=merged.runtime or "wherry",
-        userns_reason=namespace.reason,
+        userns_fallback=namespace.reason,
     )
     record = _insert(engine, record, lease_ids=namespace.own and not engine.rootless)
     undo.callback(containers.delete, engine.db, record.id)

@@ -45,6 +45,7 @@ class Life:
                 host=engine.host,
                 rootfs=self._rootfs,
                 stdio=stdio,
+                container_id=record.id,
                 bundle=bundle,
                 cache=engine.layout.cache,
             )

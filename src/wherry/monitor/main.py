@@ -102,7 +102,7 @@ def _monitor(job: Job, owner: Owner, channel: _socket.socket) -> None:
     supervisor.send({"started": process.pid})
     supervisor.run()
     exit_code = _exit_code(process)
-    oom_killed = process.oom_kills() > 0
+    oom_killed = process.cgroup is not None and process.cgroup.oom_kills() > 0
     if log is not None:
         log.close()
     owner.exited(exit_code, oom_killed)
@@ -148,7 +148,7 @@ def _obey(message: dict[str, Any], process: Process) -> None:
 
 def _exit_code(process: Process) -> int:
     """Docker's: the status, or 128 plus the signal that ended it."""
-    code = os.waitstatus_to_exitcode(process.wait())
+    code = os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
     return 128 - code if code < 0 else code
 
 
