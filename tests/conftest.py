@@ -63,17 +63,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.skip(needs.reason(name))
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport() -> Iterator[None]:
+def _refuse_unlisted_skip(report: Any) -> None:
     """A skip that tests/skips.toml does not excuse is a failure."""
-    outcome: Any = yield
-    report = outcome.get_result()
     if report.skipped and not hasattr(report, "wasxfail"):
         text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         text = text.removeprefix("Skipped: ")
         if not needs.excused(text):
             report.outcome = "failed"
             report.longrepr = f"unexpected skip ({text}): tests/skips.toml does not list it for this machine"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    outcome: Any = yield
+    _refuse_unlisted_skip(outcome.get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    outcome: Any = yield
+    _refuse_unlisted_skip(outcome.get_result())
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
