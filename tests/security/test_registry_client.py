@@ -67,7 +67,7 @@ def resolve(server: Faulty, name: str = "x", config: Any = QUICK) -> fetch.Resol
 
 
 def test_cve_2020_15157_and_2026_49349_foreign_layers_get_no_credentials(server: Faulty, tmp_path: Path) -> None:
-    """The ``urls`` of a layer are fetched without credentials, whatever the server there answers."""
+    """CVE-2020-15157, CVE-2026-49349: ``urls`` are fetched without credentials, whatever the server there answers."""
     server.routes = [wants_login]
     with Faulty("127.0.0.2") as foreign:
         foreign.routes = [wants_login]
@@ -444,7 +444,7 @@ def test_cve_2026_48978_and_2026_33540_odd_realms_are_not_asked(server: Faulty, 
 
 
 def test_cve_2026_48978_tokens_never_ask_for_more_than_reading(server: Faulty, tmp_path: Path) -> None:
-    """A challenge that names more gets no more, and only the realm sees the password."""
+    """CVE-2026-48978, CVE-2026-33540: a challenge gets no wider token, and only the realm sees the password."""
     with Faulty("127.0.0.2") as tokens:
         tokens.routes = [lambda exchange: exchange.reply(200, b'{"token": "t", "expires_in": 60}') or True]
         server.routes = [challenge(f"{tokens.url}/token")]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from support.clients import QUICK
 from support.faulty import Faulty
-
 from wherry.registry.client import Client
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+
 from support.clients import QUICK, Kept
 from support.faulty import (
     OCI_INDEX,
@@ -23,7 +24,6 @@ from support.faulty import (
     stall_after,
     status,
 )
-
 from wherry.errors import Cancelled, Corrupt, Forbidden, NotFound, Unavailable, WherryError
 from wherry.oci.manifest import Descriptor
 from wherry.oci.reference import Reference, parse
