@@ -167,6 +167,8 @@ def _files(spec: dict[str, Any], situation: Situation, mounts: Mounts, root_slot
         found.append(ops.WaitForHooks())
     if hooks.get("createContainer"):
         found.append(ops.RunHooks("createContainer", hooks["createContainer"]))
+    if linux.get("sysctl"):
+        found.append(ops.WriteSysctl(_sysctls(linux["sysctl"], situation)))
     if linux.get("readonlyPaths"):
         found.append(ops.ReadOnlyPaths(tuple(normal(path) for path in linux["readonlyPaths"])))
     if linux.get("maskedPaths"):
@@ -175,8 +177,6 @@ def _files(spec: dict[str, Any], situation: Situation, mounts: Mounts, root_slot
     if (spec.get("root") or {}).get("readonly"):
         found.append(ops.ReadOnlyRoot())
     found.append(ops.EnterRoot())
-    if linux.get("sysctl"):
-        found.append(ops.WriteSysctl(_sysctls(linux["sysctl"], situation)))
     return found
 
 
