@@ -53,8 +53,24 @@ def check(options: ContainerOptions) -> None:
         raise InvalidArgument("conflicting options: domainname and the UTS mode")
     if container_of(network):
         _check_joined_network(options)
+    if options.hostname or options.domainname or options.extra_hosts or options.dns_search or options.dns_options:
+        _check_names(options)
     if options.oom_score_adj < -1000 or options.oom_score_adj > 1000:
         raise InvalidArgument(f"Invalid value {options.oom_score_adj}, range for oom score adj is [-1000, 1000]")
+
+
+def _check_names(options: ContainerOptions) -> None:
+    """Names go into files of lines and words; sethostname(2) takes 64 bytes."""
+    for name in (options.hostname, options.domainname):
+        if len(name.encode()) > 64 or not _is_word(name) or "/" in name:
+            raise InvalidArgument(f"invalid hostname: {name[:80]!r}", hint="at most 64 bytes, no blanks and no slash")
+    for text in options.extra_hosts + options.dns_search + options.dns_options:
+        if not _is_word(text):
+            raise InvalidArgument(f"invalid name or address: {text[:80]!r}", hint="it must not hold blanks")
+
+
+def _is_word(text: str) -> bool:
+    return text.isprintable() and " " not in text
 
 
 def _check_joined_network(options: ContainerOptions) -> None:
