@@ -297,6 +297,18 @@ def test_cve_2026_53493_indexes_are_bounded(server: Faulty) -> None:
     assert len(server.seen) == 1
 
 
+def test_cve_2023_25153_documents_are_bounded(server: Faulty) -> None:
+    """Neither a manifest nor a configuration is held in memory beyond its bound, announced or not."""
+    huge = server.add_blob(b"{}", OCI_CONFIG) | {"size": 1 << 40}
+    server.add_manifest("x", "latest", {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": huge, "layers": []})
+    with pytest.raises(Corrupt, match="larger than"):
+        resolve(server)
+    assert not server.asked("/blobs/")
+    server.add_manifest("x", "latest", b" " * (5 << 20))
+    with pytest.raises(Corrupt, match="larger than"):
+        resolve(server)
+
+
 @pytest.mark.parametrize(
     "subject", [{"digest": "x"}, {"digest": "sha256:"}, {"digest": None}, {}, 5, [], "sha256:zz", None]
 )
