@@ -119,6 +119,7 @@ class _Layer:
     def apply(self) -> Applied:
         limits = self._options.limits
         try:
+            os.fchmod(self._root, 0o700)  # and without a set-group-id bit, which would be handed down
             for entry in tar.entries(self._source, limits.entries):
                 self._add(entry)
             self._source.finish()
@@ -407,7 +408,7 @@ class _Layer:
             above = self._tree.directory(parent, create=False)
             fd = os.open(name or b".", trees.DIRECTORY, dir_fd=above)
             try:
-                if self._own and (directory.uid, directory.gid) != self._me:
+                if self._own and (not path or (directory.uid, directory.gid) != self._me):
                     self._chown(fd, directory.uid, directory.gid)
                 os.fchmod(fd, directory.mode)
                 if directory.xattrs:
