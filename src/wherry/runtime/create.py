@@ -202,11 +202,20 @@ def environment(entries: Sequence[str]) -> dict[bytes, bytes]:
     return found
 
 
-def launch(spec: dict[str, Any], operations: tuple[Op, ...], prepared: Prepared, group: Cgroup | None) -> Process:
-    """Give birth to the process and bring it to the point where it can be started."""
+def launch(
+    spec: dict[str, Any],
+    operations: tuple[Op, ...],
+    prepared: Prepared,
+    group: Cgroup | None,
+    through: list[tuple[int, int]] | None = None,
+) -> Process:
+    """Give birth to the process and bring it to the point where it can be started.
+
+    ``through`` are (descriptor, flags) to enter first; without it those that the plan names are opened.
+    """
     ours, theirs = channel.pair()
     clone = next(operation for operation in operations if isinstance(operation, ops.Clone))
-    through: list[tuple[int, int]] = []
+    opened: list[tuple[int, int]] = []
     into = group.into_fd() if group is not None else None
 
     def body() -> NoReturn:
@@ -214,15 +223,15 @@ def launch(spec: dict[str, Any], operations: tuple[Op, ...], prepared: Prepared,
         init.run(operations, theirs, prepared)
 
     try:
-        if clone.through:
-            through = birth.open_namespaces(clone.through)
+        if through is None:
+            through = opened = birth.open_namespaces(clone.through)
         pid = birth.start(clone.new, clone.join, through, body, cgroup=into)
     except BaseException:
         ours.close()
         raise
     finally:
         theirs.close()
-        birth.close(through)
+        birth.close(opened)
         for descriptor in (*prepared.joins, prepared.shield, -1 if into is None else into):
             if descriptor >= 0:
                 os.close(descriptor)

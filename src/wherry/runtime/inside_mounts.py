@@ -159,11 +159,12 @@ def open_console(inside: Inside, op: ops.OpenConsole) -> None:
     master, slave = pty.open_pair(inside.devpts)
     if op.rows or op.columns:
         pty.set_size(master, op.rows, op.columns)
-    tree = m.clone_tree("", at=slave)
-    target = openat2.make_file(inside.root, op.target, _STRICT, 0o600)
-    m.attach(tree, target)
-    os.close(target)
-    os.close(tree)
+    if op.target:
+        tree = m.clone_tree("", at=slave)
+        target = openat2.make_file(inside.root, op.target, _STRICT, 0o600)
+        m.attach(tree, target)
+        os.close(target)
+        os.close(tree)
     inside.channel.send(channel.CONSOLE, b"", (master,))
     os.close(master)
     inside.console = slave

@@ -9,7 +9,7 @@ import stat
 
 from wherry.linux import capabilities as caps
 from wherry.linux import namespaces, openat2, prctl, pty, syscall
-from wherry.linux.mount import PROC_MAGIC, filesystem_type, set_propagation
+from wherry.linux.mount import DEVPTS_MAGIC, PROC_MAGIC, filesystem_type, set_propagation
 from wherry.linux.openat2 import BENEATH, IN_ROOT, NO_SYMLINKS, NO_XDEV
 from wherry.runtime import channel, ops
 from wherry.runtime.inside import Inside, Refusal, write_once
@@ -152,6 +152,48 @@ def own_streams(uid: int, descriptors: tuple[int, ...]) -> None:
                 os.fchown(descriptor, uid, -1)
             except OSError:
                 pass
+
+
+def set_own_limit(_inside: Inside, op: ops.SetOwnLimit) -> None:
+    """prlimit(2) for oneself; a lenient limit is cut to what is allowed."""
+    number = prctl.RESOURCES[op.name]
+    try:
+        prctl.set_limit(number, op.soft, op.hard)
+    except OSError as error:
+        most = prctl.hard_limit(number)
+        if error.errno != errno.EPERM:
+            raise
+        if not op.lenient:
+            words = f"the hard limit {op.hard} is above this host's {most}"
+            raise Refusal("prlimit", errno.EPERM, words) from None
+        prctl.set_limit(number, min(op.soft, most), most)
+
+
+def set_own_oom_score(inside: Inside, op: ops.SetOwnOomScore) -> None:
+    """Write one's own oom_score_adj; no privilege is needed to raise it or to leave it."""
+    descriptor = openat2.open_in(_procfs(inside), "self/oom_score_adj", os.O_RDWR, BENEATH | NO_XDEV)
+    try:
+        if int(os.read(descriptor, 16)) != op.score:
+            write_once(descriptor, str(op.score).encode())
+    finally:
+        os.close(descriptor)
+
+
+def look_around(inside: Inside, _op: ops.LookAround) -> None:
+    """In an entered mount namespace: what the container calls ``/``, ``/proc`` and ``/dev/pts``."""
+    flags = os.O_PATH | os.O_DIRECTORY
+    inside.root = os.open("/", flags | os.O_CLOEXEC)
+    for path, magic in (("/proc", PROC_MAGIC), ("/dev/pts", DEVPTS_MAGIC)):
+        try:
+            found = openat2.open_in(inside.root, path, flags, IN_ROOT | NO_SYMLINKS)
+        except OSError:
+            continue
+        if filesystem_type(found) != magic:
+            os.close(found)
+        elif magic == PROC_MAGIC:
+            inside.procfs = found
+        else:
+            inside.devpts = found
 
 
 def protect(_inside: Inside, _op: ops.Protect) -> None:

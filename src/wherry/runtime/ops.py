@@ -71,6 +71,18 @@ class SetOomScore(Op):
     score: int
 
 
+class SetOwnLimit(SetLimit):
+    """`SetLimit` by the process itself, where its parent has no privileges over it."""
+
+    outside = False
+
+
+class SetOwnOomScore(SetOomScore):
+    """`SetOomScore` by the process itself, likewise."""
+
+    outside = False
+
+
 class OpenTrees(Op):
     """Open the trees in ``trees`` with the parent's privileges and hand them over.
 
@@ -107,6 +119,12 @@ class Unshare(Op):
     does = "create namespaces ({new})"
 
     new: tuple[str, ...]
+
+
+class LookAround(Op):
+    """Find the root, procfs and devpts of a container that has just been entered."""
+
+    does = "look at the container's filesystems"
 
 
 class NewSession(Op):
@@ -188,7 +206,7 @@ class MakeLinks(Op):
 
 
 class OpenConsole(Op):
-    """Open a terminal in the container's devpts, bind it to ``/dev/console`` and send its master to the parent."""
+    """Open a terminal in the container's devpts, bind it to ``target`` ("": nowhere), send its master to the parent."""
 
     does = "open a terminal for the container"
 

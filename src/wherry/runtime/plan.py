@@ -76,7 +76,6 @@ def _ready_root(spec: dict[str, Any], bundle: str) -> Mount:
 
 def _birth(spec: dict[str, Any], situation: Situation, container_id: str, mounts: Mounts) -> list[Op]:
     linux = spec.get("linux") or {}
-    process = spec["process"]
     path = str(linux.get("cgroupsPath") or f"/wherry/{container_id}")
     found: list[Op] = [ops.MakeCgroup(path, linux.get("resources") or {})]
     new = tuple(name for name in situation.new if name not in _UNSHARED)
@@ -85,16 +84,12 @@ def _birth(spec: dict[str, Any], situation: Situation, container_id: str, mounts
         found.append(ops.MapIds(situation.uids, situation.gids))
     if mounts.outside:
         found.append(ops.OpenTrees(tuple(mounts.outside)))
-    found += _limits(spec)
-    if process.get("oomScoreAdj") is not None:
-        score = int(process["oomScoreAdj"])
-        if not -1000 <= score <= 1000:
-            raise InvalidArgument(f"invalid value {score}, range for oom score adj is [-1000, 1000]")
-        found.append(ops.SetOomScore(score))
     return found
 
 
-def _limits(spec: dict[str, Any]) -> list[Op]:
+def _limits(spec: dict[str, Any], situation: Situation) -> list[Op]:
+    """By the parent where it has more privileges than the child, else by the child."""
+    outside = situation.host.privileged
     lenient = (spec.get("annotations") or {}).get(LENIENT_LIMITS_ANNOTATION, "").split(",")
     found: list[Op] = []
     for limit in spec["process"].get("rlimits") or ():
@@ -104,7 +99,12 @@ def _limits(spec: dict[str, Any]) -> list[Op]:
         soft, hard = int(limit["soft"]) & _UNLIMITED, int(limit["hard"]) & _UNLIMITED
         if soft > hard:
             raise InvalidArgument(f"{name}: the soft limit {soft} is above the hard limit {hard}")
-        found.append(ops.SetLimit(name, soft, hard, name in lenient))
+        found.append((ops.SetLimit if outside else ops.SetOwnLimit)(name, soft, hard, name in lenient))
+    score = spec["process"].get("oomScoreAdj")
+    if score is not None:
+        if not -1000 <= int(score) <= 1000:
+            raise InvalidArgument(f"invalid value {score}, range for oom score adj is [-1000, 1000]")
+        found.append((ops.SetOomScore if outside else ops.SetOwnOomScore)(int(score)))
     return found
 
 
@@ -239,6 +239,7 @@ def process_ops(spec: dict[str, Any], situation: Situation, *, joins_container: 
     init = (spec.get("annotations") or {}).get(INIT_ANNOTATION) == "true" and not joins_container
     found: list[Op] = [*_kernel_attributes(process, linux)]
     found.append(ops.SetStdio(bool(process.get("terminal")), user.uid))
+    found += _limits(spec, situation)
     found.append(ops.Protect())
     if no_new_privileges:
         found.append(ops.NoNewPrivileges())
