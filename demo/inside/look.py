@@ -33,10 +33,10 @@ print("process limit", limit("pids.max", ["pids/pids.max"]))
 shm = os.statvfs("/dev/shm")
 print("/dev/shm     ", shm.f_blocks * shm.f_frsize // 2**20, "MB")
 print("network      ", ", ".join(sorted(os.listdir("/sys/class/net"))) or "none")
-for path, mode in (("/proc/sysrq-trigger", "w"), ("/proc/kcore", "rb"), ("/sys/kernel/profiling", "w")):
+for path, mode in (("/proc/sys/kernel/core_pattern", "w"), ("/proc/timer_list", "rb"), ("/sys/kernel/profiling", "w")):
     try:
         with open(path, mode) as file:
             verdict = "EMPTY" if mode == "rb" and not file.read(1) else "OPEN"
     except OSError as error:
         verdict = error.strerror
-    print(f"{path:<22}", verdict)
+    print(f"{path:<29}", verdict)

@@ -332,6 +332,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 # -- the distribution's files ----------------------------------------------------------------------------------------
 
 MERGED = ("bin", "sbin", "lib", "lib64", "libx32", "lib32")
+MERGED_DIRECTORIES = ("", ".", *MERGED, *(f"usr/{name}" for name in MERGED))
 UNWANTED = ("usr/share/doc/", "usr/share/man/", "usr/share/locale/", "usr/share/lintian/", "usr/share/info/")
 BUSYBOX_PACKAGES = ("busybox-static",)
 LIBRARY_PACKAGES = (
@@ -376,7 +377,7 @@ def package_files(packages: Iterable[str], scratch: Path) -> Iterator[dict[str, 
             else:
                 paths = _fetch(package, Path(directory) / package)
             for name, path in paths.items():
-                if name and name not in MERGED and not name.startswith(UNWANTED) and os.path.lexists(path):
+                if name not in MERGED_DIRECTORIES and not name.startswith(UNWANTED) and os.path.lexists(path):
                     files[name] = path
         yield files
 
