@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -137,7 +138,12 @@ def manager(
         ConnectionCls = Tls
 
     options: dict[str, Any] = {"num_pools": 32, "maxsize": _POOL_SIZE, "ssl_context": context}
-    made = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+    if proxy:
+        login = urllib3.util.parse_url(proxy).auth
+        headers = urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None
+        made: urllib3.PoolManager = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+    else:
+        made = urllib3.PoolManager(**options)
     made.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
     return made
 

@@ -136,7 +136,12 @@ class Response:
             return b""
 
     def close(self) -> None:
-        """Ends it; a connection whose body was read to the end is kept for the next request."""
+        """Ends it; a connection whose body was read to the end, or has none, is kept for the next request."""
+        if self._raw.length_remaining == 0 and not self._raw.closed:
+            try:
+                self._raw.read1(1, decode_content=False)
+            except (failed.HTTPError, OSError, http.client.HTTPException):
+                pass
         self._raw.close()
         self._raw.release_conn()
 
@@ -309,7 +314,9 @@ def _join(url: str, location: str) -> str:
 
 
 def _may_be_plain(error: Unavailable) -> bool:
-    return isinstance(error, _NotTls | Transient) or isinstance(error.__cause__, failed.NewConnectionError)
+    if isinstance(error, _NotTls | Transient):
+        return True
+    return isinstance(error.__cause__, failed.NewConnectionError | failed.ConnectTimeoutError | failed.ProxyError)
 
 
 def _show(method: str, url: str) -> str:

@@ -29,7 +29,7 @@ from wherry.oci.manifest import Descriptor
 from wherry.oci.reference import Reference, parse
 from wherry.registry import fetch
 from wherry.registry.client import Client
-from wherry.registry.config import HostSettings
+from wherry.registry.config import HostSettings, Proxies
 from wherry.registry.retry import RetryPolicy
 
 BODY = bytes(range(256)) * 2000
@@ -483,5 +483,39 @@ def test_connections_are_used_again(server: Faulty) -> None:
             fetch.download(client, named(server), layer, Kept(layer.digest, layer.size))
         with pytest.raises(NotFound):
             client.manifest(parse(f"{server.host}/nosuch"))
+        client.head(named(server))
+        assert client.exists(named(server), layer)
         fetch.resolve(client, named(server))
     assert len(ports) == 1
+
+
+# -- proxies ----------------------------------------------------------------------------------------------------------
+
+
+def test_through_a_proxy(client_of: Callable[..., Client], server: Faulty) -> None:
+    """The proxy gets its own credentials, and the absolute address of what is wanted."""
+    entry = server.add_image("x", [])
+    server.manifests = {f"http://mirror.test{path}": found for path, found in server.manifests.items()}
+    client = client_of(
+        hosts=(("registry.test", HostSettings(mirrors=("http://mirror.test",))),),
+        proxies=Proxies(http=f"http://me:p%40ss@{server.host}", no_proxy="other.test"),
+    )
+    assert client.manifest(parse("registry.test/x")).descriptor.digest == entry["digest"]
+    assert server.seen[0].headers["proxy-authorization"] == "Basic bWU6cEBzcw=="
+    assert server.seen[0].headers["host"] == "mirror.test"
+
+
+def test_a_proxy_is_not_asked_for_addresses_that_are_refused(client_of: Callable[..., Client], server: Faulty) -> None:
+    server.routes = [lambda exchange: redirect("http://169.254.169.254/latest")(exchange) or True]
+    client = client_of(
+        hosts=(("registry.test", HostSettings(insecure=True)),), proxies=Proxies(f"http://{server.host}", server.host)
+    )
+    with pytest.raises(Forbidden, match="refusing to connect"):
+        client.manifest(parse("registry.test/x"))
+    assert not server.asked("169.254")
+
+
+def test_a_proxy_that_is_not_there(client_of: Callable[..., Client]) -> None:
+    client = client_of(proxies=Proxies(https="http://127.0.0.1:1"))
+    with pytest.raises(Unavailable, match="proxyconnect"):
+        client.manifest(parse("registry.test/x"))
