@@ -6,14 +6,16 @@ import os
 import time
 
 from wherry.container.record import ContainerRecord
+from wherry.container.state import State
 from wherry.errors import Conflict, Corrupt, NotFound, WherryError
 from wherry.fastjson import JSONError
-from wherry.store import containers
+from wherry.store import containers, images
 from wherry.store.locks import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from wherry.engine.engine import Engine
     from wherry.store.containers import ContainerRow
@@ -27,6 +29,44 @@ def load(row: ContainerRow) -> ContainerRecord:
         return ContainerRecord.from_json(row.record).replace(name=row.name, id_base=row.id_base)
     except (JSONError, TypeError) as error:
         raise Corrupt(f"the record of container {row.id[:12]} cannot be read: {error}") from None
+
+
+def state(row: ContainerRow) -> State:
+    """Where a container is in its life, as its row says."""
+    return State(
+        status=row.status,
+        pid=row.pid,
+        exit_code=row.exit_code,
+        error=row.error,
+        oom_killed=bool(row.oom_killed),
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        restart_count=row.restart_count,
+    )
+
+
+def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
+    """Docker's JSON of a container.  Raises `NotFound`, `InvalidArgument`."""
+    from wherry.container.inspect import Places
+    from wherry.container.inspect import inspect as describe
+
+    row = find(engine, name)
+    record = load(row)
+    directory = engine.layout.container(row.id)
+    mount = engine.snapshotter.mounts(record.diff_ids, row.id, idmap=False, userxattr=False)
+    written = engine.snapshotter.usage(row.id)[0] if size else 0
+    image = images.get(engine.db, record.image_id) if size else None
+    places = Places(
+        resolv_conf=f"{directory}/resolv.conf",
+        hostname_file=f"{directory}/hostname",
+        hosts=f"{directory}/hosts",
+        log=f"{directory}/{row.id}-json.log",
+        hostname=os.uname().nodename if "host" in (record.options.uts_mode, record.options.network_mode) else "",
+        graph=(("LowerDir", ":".join(mount.lower)), ("UpperDir", mount.upper), ("WorkDir", mount.work)),
+        size_rw=written if size else None,
+        size_root=written + (image.size if image else 0) if size else None,
+    )
+    return describe(record, state(row), places)
 
 
 def monitor_lock(engine: Engine, container_id: str, waiting: Callable[[], None] | None = None) -> Lock:
@@ -82,6 +122,7 @@ def _bury(engine: Engine, row: ContainerRow) -> None:
         status="exited",
         pid=0,
         exit_code=KILLED,
+        error="the container's monitor was killed",
         finished_at=time.time_ns(),
     )
     remove_tree(engine.layout.run_container(row.id))

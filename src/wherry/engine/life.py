@@ -56,7 +56,14 @@ class Life:
     def started(self, pid: int) -> None:
         """The container is running."""
         containers.update(
-            self._engine.db, self._record.id, status="running", pid=pid, started_at=time.time_ns(), exit_code=0
+            self._engine.db,
+            self._record.id,
+            status="running",
+            pid=pid,
+            started_at=time.time_ns(),
+            exit_code=0,
+            error="",
+            oom_killed=0,
         )
 
     def failed(self, error: BaseException) -> None:
@@ -65,11 +72,10 @@ class Life:
         if self._record.options.auto_remove:
             containers.delete(self._engine.db, self._record.id)
         else:
-            containers.update(self._engine.db, self._record.id, exit_code=code, pid=0)
+            containers.update(self._engine.db, self._record.id, exit_code=code, pid=0, error=str(error))
 
     def exited(self, exit_code: int, oom_killed: bool) -> None:
         """It has ended; with ``--rm`` it is gone as soon as whoever waits is told."""
-        del oom_killed
         if self._record.options.auto_remove:
             containers.delete(self._engine.db, self._record.id)
         else:
@@ -79,6 +85,7 @@ class Life:
                 status="exited",
                 pid=0,
                 exit_code=exit_code,
+                oom_killed=int(oom_killed),
                 finished_at=time.time_ns(),
             )
 

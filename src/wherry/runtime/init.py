@@ -67,6 +67,7 @@ _ACTIONS: dict[type[Op], Callable[[Inside, Any], None]] = {
     ops.MakeDirectory: inside_mounts.make_directory,
     ops.EnterRoot: inside_mounts.enter_root,
     ops.SetHostname: inside_process.hostname,
+    ops.RaiseLoopback: inside_process.raise_loopback,
     ops.WriteSysctl: inside_process.sysctls,
     ops.SetSecurityLabel: inside_process.security_label,
     ops.SetPersonality: inside_process.set_personality,

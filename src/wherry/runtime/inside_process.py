@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import _socket
 import errno
 import fcntl
 import os
 import stat
+from struct import pack
 
 from wherry.linux import capabilities as caps
 from wherry.linux import namespaces, openat2, prctl, pty, syscall
 from wherry.linux.mount import DEVPTS_MAGIC, PROC_MAGIC, filesystem_type, set_propagation
 from wherry.linux.openat2 import BENEATH, IN_ROOT, NO_SYMLINKS, NO_XDEV
+from wherry.linux.syscall import failed
 from wherry.runtime import channel, ops
 from wherry.runtime.inside import Inside, Refusal, write_once
 
@@ -57,6 +60,21 @@ def hostname(_inside: Inside, op: ops.SetHostname) -> None:
         if name:
             encoded = name.encode()
             syscall.call(call, encoded, len(encoded))
+
+
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 1
+
+
+def raise_loopback(_inside: Inside, _op: ops.RaiseLoopback) -> None:
+    """SIOCSIFFLAGS (netdevice(7)) on ``lo``."""
+    control = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
+    try:
+        fcntl.ioctl(control.fileno(), _SIOCSIFFLAGS, pack("16sH22x", b"lo", _IFF_UP))
+    except OSError as error:
+        raise failed("ioctl", error.errno or 0) from None
+    finally:
+        control.close()
 
 
 def sysctls(inside: Inside, op: ops.WriteSysctl) -> None:

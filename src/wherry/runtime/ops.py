@@ -215,6 +215,12 @@ class OpenConsole(Op):
     columns: int = 0
 
 
+class RaiseLoopback(Op):
+    """Bring the loopback interface of a new network namespace up."""
+
+    does = "bring up the loopback interface"
+
+
 class WaitForHooks(Op):
     """Let the parent run its ``createRuntime`` hooks now."""
 

@@ -143,6 +143,8 @@ def _namespaces(spec: dict[str, Any], situation: Situation, container_id: str, m
         if "uts" not in situation.new and "uts" not in situation.joined:
             raise InvalidArgument("unable to set hostname without a private UTS namespace")
         found.append(ops.SetHostname(hostname, domainname))
+    if "network" in situation.new:
+        found.append(ops.RaiseLoopback())
     found += mounts.early
     if mounts.outside:
         found.append(ops.ReceiveTrees(tuple(mounts.slot_of_outside)))

@@ -19,13 +19,14 @@ ID_LAST = 0x7FFF0000
 ID_COUNT = 65536
 """Host ids that containers of root own: ranges of `ID_COUNT` that begin at `ID_FIRST` … `ID_LAST`."""
 
-_CHANGEABLE = frozenset(("name", "record", "status", "pid", "exit_code", "started_at", "finished_at"))
+_FIXED = ("id", "image_id", "id_base", "created")
 
 
 class ContainerRow(Record):
     """``record`` is JSON text; ``status`` is Docker's word for the state; times are epoch nanoseconds, 0 for never.
 
-    ``id_base`` is the first of the container's own host ids, 0 when it has none.
+    ``id_base`` is the first of the container's own host ids, 0 when it has none.  ``error`` says why the last start
+    failed; ``oom_killed`` is 1 when the kernel ended it for its memory limit.
     """
 
     id: str
@@ -39,6 +40,12 @@ class ContainerRow(Record):
     finished_at: int = 0
     id_base: int = 0
     created: int = 0
+    error: str = ""
+    oom_killed: int = 0
+    restart_count: int = 0
+
+
+_CHANGEABLE = frozenset(ContainerRow._fields).difference(_FIXED)
 
 
 def insert(db: Database, row: ContainerRow, *, lease_ids: bool = False) -> ContainerRow:
@@ -58,7 +65,8 @@ def insert(db: Database, row: ContainerRow, *, lease_ids: bool = False) -> Conta
         if lease_ids:
             row = row.replace(id_base=_free_range(db))
         values = [getattr(row, field) for field in ContainerRow._fields]
-        db.execute("INSERT INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+        marks = ", ".join("?" * len(values))
+        db.execute(f"INSERT INTO containers VALUES ({marks})", values)
     return row
 
 
