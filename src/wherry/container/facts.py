@@ -64,6 +64,7 @@ class Facts(Record):
     absent_sysctls: tuple[str, ...] = ()  # default sysctls that this kernel does not have
     cgroup_path: str = ""  # "" is /wherry/ID, or ID below the parent asked for
     recursive_readonly: bool = True  # mount_setattr(2), Linux 5.12
+    mqueue: bool = True  # the host has /dev/mqueue, for containers that share its IPC namespace
     idmapped_binds: bool = True  # this kernel and OCI runtime do id-mapped mounts of binds
     apparmor_profile: str = ""  # the host's default profile, "" where AppArmor is off
     apparmor: bool = False

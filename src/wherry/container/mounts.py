@@ -70,8 +70,10 @@ def _own(
             writable=options.privileged,
         ),
         defaults.cgroup(writable=writable),
-        defaults.mqueue(foreign=user_namespace and options.ipc_mode == "host"),
     ]
+    foreign_ipc = user_namespace and options.ipc_mode == "host"
+    if facts.mqueue or not foreign_ipc:
+        own.append(defaults.mqueue(foreign=foreign_ipc))
     if options.ipc_mode == "host":
         own.append(defaults.shared_shm("/dev/shm"))
     elif modes.container_of(options.ipc_mode) and not facts.shm_source:

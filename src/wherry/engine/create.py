@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 NAME_ATTEMPTS = 20
 SNAPSHOTTER = "overlay"
+OWN_RUNTIME = "wherry"
 
 
 def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: ExitStack) -> ContainerRecord:
@@ -49,10 +50,10 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Exi
         path=command(merged)[0],
         args=command(merged)[1:],
         mounts=mounts,
-        diff_ids=image.diff_ids,
+        diff_ids=(*image.diff_ids, image.fixup) if image.fixup else image.diff_ids,
         manifest=image.manifest,
         snapshotter=SNAPSHOTTER,
-        runtime=merged.runtime or "wherry",
+        runtime=merged.runtime or OWN_RUNTIME,
         userns_fallback=namespace.reason,
     )
     record = _insert(engine, record, lease_ids=namespace.own and not engine.rootless)
@@ -110,7 +111,11 @@ def _user_namespace(engine: Engine, options: ContainerOptions, mounts: tuple[Mou
     from wherry.engine.idmap import without_id_maps
 
     return modes.own_user_namespace(
-        options, mounts, layers=engine.layers_can_be_mapped, without=without_id_maps(mounts) if mounts else ()
+        options,
+        mounts,
+        layers=engine.layers_can_be_mapped,
+        binds=not options.runtime or options.runtime == OWN_RUNTIME,
+        without=without_id_maps(mounts) if mounts else (),
     )
 
 

@@ -15,7 +15,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from wherry.container.options import Pairs
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
     from wherry.oci.mount import Mount
@@ -89,7 +88,9 @@ def _asked(engine: Engine, record: ContainerRecord) -> dict[str, Any]:
     found: dict[str, Any] = {}
     options = record.options
     if modes.joined(options):
-        found["namespace_paths"] = _namespaces(engine, record)
+        found |= _joined(engine, record)
+    if options.ipc_mode == "host":
+        found["mqueue"] = os.path.ismount("/dev/mqueue")
     if options.privileged or options.devices or options.device_requests or _has_rates(options):
         from wherry.engine import devices
 
@@ -107,11 +108,14 @@ def _has_rates(options: Any) -> bool:
     )
 
 
-def _namespaces(engine: Engine, record: ContainerRecord) -> Pairs:
-    """The namespace files of the running containers that this one joins."""
+def _joined(engine: Engine, record: ContainerRecord) -> dict[str, Any]:
+    """The namespace files of the running containers that this one joins, and the ids that come with them."""
+    from wherry.container.record import ID_COUNT
     from wherry.engine.containers import find
+    from wherry.oci.mount import IdMap
 
     paths: dict[str, str] = {}
+    found: dict[str, Any] = {}
     names = {"network": "net", "ipc": "ipc", "pid": "pid"}
     for kind, name in modes.joined(record.options):
         other = find(engine, name)
@@ -119,8 +123,15 @@ def _namespaces(engine: Engine, record: ContainerRecord) -> Pairs:
             raise Conflict(f"cannot join {kind} of a non running container: {other.id}")
         paths[kind] = f"/proc/{other.pid}/ns/{names[kind]}"
         if os.readlink(f"/proc/{other.pid}/ns/user") != os.readlink("/proc/self/ns/user"):
-            paths["user"] = f"/proc/{other.pid}/ns/user"
-    return tuple(paths.items())
+            if paths.setdefault("user", f"/proc/{other.pid}/ns/user") != f"/proc/{other.pid}/ns/user":
+                raise InvalidArgument(
+                    "cannot join namespaces of containers with different user namespaces",
+                    hint="start them with --userns=host",
+                )
+            if other.id_base:
+                found["uid_map"] = found["gid_map"] = (IdMap(0, other.id_base, ID_COUNT),)
+    found["namespace_paths"] = tuple(paths.items())
+    return found
 
 
 def _etc(engine: Engine, record: ContainerRecord, facts: Facts) -> dict[str, str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wherry.oci.mount import Mount
     from wherry.oci.runtime_spec import Spec
     from wherry.runtime.create import Process, Stdio
+    from wherry.runtime.external import ExternalProcess
     from wherry.store.locks import Lock
 
 NOT_STARTED = 128  # exit code of a container that could not be started, where the error has none of its own
@@ -33,7 +34,7 @@ class Life:
         """The parent's database connection stays the parent's."""
         self._engine.forked()
 
-    def create(self, stdio: Stdio) -> Process:
+    def create(self, stdio: Stdio) -> Process | ExternalProcess:
         """With our own runtime, or the program that ``--runtime`` names."""
         engine, record = self._engine, self._record
         bundle = engine.layout.run_container(record.id)
@@ -49,9 +50,17 @@ class Life:
                 bundle=bundle,
                 cache=engine.layout.cache,
             )
-        from wherry.engine.external import create_external
+        from wherry.runtime.external import create_external
 
-        return create_external(engine, record, self._spec, self._rootfs, stdio)
+        return create_external(
+            self._spec,
+            program=record.runtime,
+            host=engine.host,
+            bundle=bundle,
+            container_id=record.id,
+            rootfs=self._rootfs,
+            stdio=stdio,
+        )
 
     def started(self, pid: int) -> None:
         """The container is running."""

@@ -34,6 +34,10 @@ def start(engine: Engine, record: ContainerRecord, undo: ExitStack) -> _socket.s
         record.diff_ids, record.id, idmap=bool(record.id_base), userxattr=engine.rootless
     )
     spec = build(record, gather(engine, record, rootfs))
+    if any(mount.relabel for mount in record.mounts):
+        from wherry.container.relabel import relabel
+
+        relabel(record.mounts, spec["linux"].get("mountLabel", ""))
     bundle = engine.layout.run_container(record.id)
     os.makedirs(bundle, 0o700, exist_ok=True)
     with open(f"{bundle}/config.json", "w", opener=_private) as file:

@@ -36,6 +36,11 @@ def decide(engine: Engine, options: ContainerOptions, undo: ExitStack) -> tuple[
         inherited.append((load(find(engine, name)).mounts, mode))
     points = volumes.plan(options, tuple(inherited))
     volumes.check_sources(points)
+    if any(point.propagation.lstrip("r") in ("shared", "slave") for point in points):
+        from wherry.container import propagation
+
+        with open("/proc/self/mountinfo") as file:
+            propagation.check(points, file.read())
     return tuple(_with_source(engine, point, undo) if point.type == "volume" else point for point in points)
 
 

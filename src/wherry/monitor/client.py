@@ -6,7 +6,7 @@ terminal, window size on start and at SIGWINCH, detach keys, signals forwarded (
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import os
 import select
 

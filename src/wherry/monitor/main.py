@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from wherry.monitor.log import JSONFileLog
     from wherry.runtime.create import Process, Stdio
+    from wherry.runtime.external import ExternalProcess
+
+    AnyProcess = Process | ExternalProcess
 
     class Owner(Protocol):
         """What the engine does when a container's life goes on; called in the monitor, in this order."""
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
         def forked(self) -> None:
             """Before anything else: drop what cannot be shared with the parent process."""
 
-        def create(self, stdio: Stdio) -> Process:
+        def create(self, stdio: Stdio) -> AnyProcess:
             """Make the container, up to its first instruction."""
 
         def started(self, pid: int) -> None:
@@ -130,7 +133,7 @@ def _tell(channel: _socket.socket, message: dict[str, Any]) -> None:
         pass  # nobody listens any more; the database has it
 
 
-def _obey(message: dict[str, Any], process: Process) -> None:
+def _obey(message: dict[str, Any], process: AnyProcess) -> None:
     """Carry out a client's CONTROL frame; what it does not know comes from a client of another version."""
     if "signal" in message:
         process.kill(int(message["signal"]))
@@ -146,9 +149,9 @@ def _obey(message: dict[str, Any], process: Process) -> None:
             pass  # the terminal has gone with its last process
 
 
-def _exit_code(process: Process) -> int:
+def _exit_code(process: AnyProcess) -> int:
     """Docker's: the status, or 128 plus the signal that ended it."""
-    code = os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
+    code = os.waitstatus_to_exitcode(process.wait())
     return 128 - code if code < 0 else code
 
 
