@@ -7,9 +7,13 @@ From the bottom up; each module imports only those above it::
     address      which addresses a registry may send us to
     credentials  ~/.docker/config.json and credential helpers, read only
     config       registries.toml: mirrors, insecure registries, certificates, time limits
-    net          sockets with deadlines, connections that look where they go, TLS contexts
+    proxy        which proxy a request goes through
+    net          sockets with deadlines, connections that look where they go
+    tls          certificates and whom to trust
+    explain      errors of sockets, TLS and HTTP in Docker's words
     transport    one request: http or https, redirects, no credentials for strangers
     auth         challenges and tokens
+    blob         one blob as a stream, from any offset
     client       manifests and blobs of one registry and its mirrors
     fetch        the whole way from a name to a verified image
 

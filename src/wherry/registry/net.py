@@ -6,7 +6,6 @@ step (the whole header, one piece of the body) has a deadline, held by the threa
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import threading
@@ -21,9 +20,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
-from wherry.errors import Cancelled, InvalidArgument
+from wherry.errors import Cancelled
 from wherry.registry.address import Guard
-from wherry.registry.config import RegistryConfig
 from wherry.registry.failures import forbidden_target
 
 _POOL_SIZE = 16
@@ -73,7 +71,9 @@ class _Socket(socket.socket):
         return _patiently(self, super().recv_into, arguments, options)
 
 
-class _TlsSocket(ssl.SSLSocket):
+class TlsSocket(ssl.SSLSocket):
+    """For `ssl.SSLContext.sslsocket_class`."""
+
     def recv_into(self, *arguments: Any, **options: Any) -> int:
         return _patiently(self, super().recv_into, arguments, options)
 
@@ -146,69 +146,3 @@ def manager(
         made = urllib3.PoolManager(**options)
     made.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
     return made
-
-
-def tls_context(config: RegistryConfig, host: str, name: str, sender: str = "") -> ssl.SSLContext:
-    """The TLS settings for ``host``, whose table in registries.toml is ``name``.
-
-    The system's authorities and those of ``<directory>/<host>/*.crt``, client certificates from ``*.cert`` with
-    ``*.key`` there, as dockerd(8) reads ``certs.d``.  ``sender`` is the registry that sent us to ``host``, if it is
-    another: its authorities count as well, its client certificates and its being insecure do not.  Raises
-    `InvalidArgument` for a certificate that cannot be loaded.
-    """
-    context = ssl.create_default_context()
-    context.sslsocket_class = _TlsSocket
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    settings = config.host(name)
-    if settings.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    for directory in config.certificates:
-        _load_directory(context, os.path.join(directory, host))
-        if sender:
-            _load_directory(context, os.path.join(directory, sender), clients=False)
-    for authority in (settings.ca, config.host(sender).ca if sender else ""):
-        if authority:
-            _load_authority(context, authority)
-    if settings.client_cert:
-        _load_client(context, settings.client_cert, settings.client_key)
-    return context
-
-
-def _load_directory(context: ssl.SSLContext, directory: str, *, clients: bool = True) -> None:
-    try:
-        names = sorted(os.listdir(directory))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return
-    for name in names:
-        path = os.path.join(directory, name)
-        if name.endswith(".crt"):
-            _load_authority(context, path)
-        elif name.endswith(".cert") and clients:
-            key = name.removesuffix(".cert") + ".key"
-            if key not in names:
-                raise InvalidArgument(
-                    f"missing key {key} for client certificate {name}",
-                    hint="CA certificates must use the extension .crt",
-                )
-            _load_client(context, path, os.path.join(directory, key))
-
-
-def _load_authority(context: ssl.SSLContext, path: str) -> None:
-    try:
-        context.load_verify_locations(cafile=path)
-    except (OSError, ValueError) as error:
-        raise InvalidArgument(f"cannot read the CA certificate {path}: {_why(error)}") from None
-
-
-def _load_client(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except (OSError, ValueError) as error:
-        raise InvalidArgument(f"cannot read the client certificate {certificate}: {_why(error)}") from None
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or "malformed").lower().replace("_", " ")
-    return str(getattr(error, "strerror", None) or error).lower()

@@ -8,7 +8,6 @@ Nothing here is tried twice: see `client`.
 from __future__ import annotations
 
 import http.client
-import socket
 import ssl
 import threading
 import time
@@ -22,9 +21,10 @@ from urllib3 import exceptions as failed
 import wherry
 from wherry.errors import Cancelled, Corrupt, Unavailable, WherryError
 from wherry.record import Record
-from wherry.registry import address, net
+from wherry.registry import address, net, tls
 from wherry.registry.address import Guard
 from wherry.registry.config import Endpoint, RegistryConfig, split_host
+from wherry.registry.explain import NotTls, explain, show
 from wherry.registry.failures import Transient, forbidden_target, printable
 from wherry.registry.proxy import proxy_for
 
@@ -109,7 +109,7 @@ class Response:
         if self._waited > self._patience:
             if self._got < _SLOWEST * self._waited and data:
                 self.close()
-                raise Transient(f"{_show('read', self.url)}: the transfer stalled")
+                raise Transient(f"{show('read', self.url)}: the transfer stalled")
             self._waited, self._got = 0.0, 0
         return data
 
@@ -154,7 +154,7 @@ class Transport:
         self._stop = stop
         self._lock = threading.Lock()
         self._managers: dict[tuple[Any, ...], urllib3.PoolManager] = {}
-        self._contexts: dict[tuple[str, str, str], ssl.SSLContext] = {}
+        self._contexts: dict[tuple[str, str], ssl.SSLContext] = {}
         self._schemes: dict[str, str] = {}
         self._peers: dict[str, str] = {}
 
@@ -236,7 +236,7 @@ class Transport:
                 raise forbidden_target("redirect from https to http", current.netloc, "", hint)
             if current != first:
                 authorization = ""
-        raise Unavailable(f"{_show(method, f'{first.scheme}://{ours}/')}: stopped after {_MAX_REDIRECTS} redirects")
+        raise Unavailable(f"{show(method, f'{first.scheme}://{ours}/')}: stopped after {_MAX_REDIRECTS} redirects")
 
     def _once(
         self, endpoint: Endpoint, method: str, url: str, target: Origin, headers: dict[str, str], body: bytes | None
@@ -283,9 +283,12 @@ class Transport:
             return self._managers[key]
 
     def _context(self, endpoint: Endpoint, host: str, itself: bool) -> ssl.SSLContext:
-        key = (endpoint.host, endpoint.account, "") if itself else (host, host, endpoint.host)
+        key = (endpoint.host, "") if itself else (host, endpoint.host)
         if key not in self._contexts:
-            self._contexts[key] = net.tls_context(self._config, *key)
+            if itself:
+                self._contexts[key] = tls.context_for(self._config, endpoint.host, endpoint.account)
+            else:
+                self._contexts[key] = tls.context_for(self._config, host, host, endpoint)
         return self._contexts[key]
 
     @staticmethod
@@ -302,10 +305,6 @@ class Transport:
         return address.kind(where) if where else address.GLOBAL
 
 
-class _NotTls(Unavailable):
-    pass
-
-
 def _join(url: str, location: str) -> str:
     try:
         return urljoin(url, location[: _MAX_URL + 1]).partition("#")[0]
@@ -314,75 +313,6 @@ def _join(url: str, location: str) -> str:
 
 
 def _may_be_plain(error: Unavailable) -> bool:
-    if isinstance(error, _NotTls | Transient):
+    if isinstance(error, NotTls | Transient):
         return True
     return isinstance(error.__cause__, failed.NewConnectionError | failed.ConnectTimeoutError | failed.ProxyError)
-
-
-def _show(method: str, url: str) -> str:
-    verb = {"GET": "Get", "HEAD": "Head", "POST": "Post"}.get(method, method)
-    return f'{verb} "{printable(url.partition("?")[0], 250)}"'
-
-
-def explain(error: Exception, method: str, url: str, *, known: bool) -> Unavailable:
-    """The error of urllib3, said as Docker says it.  ``known`` hosts answered before, so their silence may pass."""
-    where = _show(method, url)
-    if isinstance(error, failed.ProxyError):
-        return explain_kind(known)(f"{where}: proxyconnect: {printable(str(error.args[0]), 160)}")
-    inner = error.args[0] if error.args and isinstance(error, failed.SSLError) else error
-    if isinstance(inner, ssl.SSLCertVerificationError):
-        return Unavailable(f"{where}: tls: failed to verify certificate: {_untrusted(inner)}", hint=_TRUST_HINT)
-    if isinstance(inner, ssl.SSLError) and not isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return _tls_failure(where, inner, known)
-    if isinstance(error, failed.NameResolutionError):
-        code = getattr(error.__cause__, "errno", None)
-        text = "no such host" if code in (socket.EAI_NONAME, socket.EAI_NODATA) else "temporary failure"
-        return explain_kind(known and text != "no such host")(f"{where}: lookup {urlsplit(url).hostname}: {text}")
-    if isinstance(error, failed.NewConnectionError | failed.ConnectTimeoutError):
-        said = error.args[-1] if error.args else error
-        return explain_kind(known)(f"{where}: dial tcp {urlsplit(url).netloc}: {_last(str(said))}")
-    if isinstance(error, failed.ReadTimeoutError | TimeoutError):
-        return Transient(f"{where}: timeout awaiting {'more of the body' if method == 'read' else 'response headers'}")
-    if isinstance(error, failed.LocationValueError | ValueError) and not isinstance(error, failed.ProtocolError):
-        return Unavailable(f"{where}: malformed URL or answer: {printable(str(error), 120)}")
-    cause = error.args[-1] if error.args and isinstance(error.args[-1], Exception) else error
-    if isinstance(cause, http.client.LineTooLong) or "got more than" in str(cause):
-        return Unavailable(f"{where}: malformed HTTP response: the header is too large")
-    if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, http.client.RemoteDisconnected):
-        return Unavailable(f"{where}: malformed HTTP response")
-    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else ""
-    return Transient(f"{where}: {text.lower() if text else 'unexpected EOF'}")
-
-
-def explain_kind(known: bool) -> type[Unavailable]:
-    """`Transient` for a host that answered before, `Unavailable` for one that never did."""
-    return Transient if known else Unavailable
-
-
-_TRUST_HINT = "put its CA certificate into certs.d/<host:port>/ca.crt, or set insecure = true for it in registries.toml"
-
-
-def _tls_failure(where: str, error: ssl.SSLError, known: bool) -> Unavailable:
-    reason = (error.reason or "").upper()
-    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"):
-        hint = "if it has no TLS on purpose, set insecure = true for it in registries.toml"
-        return _NotTls(f"{where}: http: server gave HTTP response to HTTPS client", hint=hint)
-    if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason or "HANDSHAKE" in reason):
-        hint = "the registry may want a client certificate: certs.d/<host:port>/client.cert and client.key"
-        return Unavailable(f"{where}: remote error: tls: {reason.lower().replace('_', ' ')}", hint=hint)
-    text = f"{where}: tls: {(error.reason or 'failure').lower().replace('_', ' ')}"
-    return Transient(text) if known else _NotTls(text)
-
-
-def _untrusted(error: ssl.SSLCertVerificationError) -> str:
-    code = error.verify_code
-    if code in (18, 19, 20, 21):
-        return "x509: certificate signed by unknown authority"
-    if code in (9, 10):
-        return "x509: certificate has expired or is not yet valid"
-    return f"x509: {printable(error.verify_message or str(error), 160)}"
-
-
-def _last(text: str) -> str:
-    said = text.rpartition(": ")[2].lower()
-    return f"connect: {said}" if said else "connect: failed"
