@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LOG_LIMIT = 1 << 20
+#: crun before 1.14 knows no newer one; nothing in our specifications needs it, id-mapped binds excepted
+_OLD_ENOUGH = "1.0.2"
 
 
 class RuntimeFailed(WherryError):
@@ -82,7 +84,7 @@ class ExternalProcess:
             _run(self._command, ("delete", "--force", self._id), self._log)
         finally:
             if self.root:
-                m.unmount(self.root, m.MNT_DETACH)
+                _unmount_root(self.root)
             if self.cgroup is not None:
                 self.cgroup.remove()
 
@@ -109,18 +111,23 @@ def create_external(
     if rootfs is not None and not host.privileged:
         raise NotSupported("other runtimes need root", hint="leave out --runtime: Wherry's own runtime works rootless")
     prctl.set_subreaper(True)
-    whole = dict(spec)
+    whole = {**spec, "ociVersion": _OLD_ENOUGH}
     root = ""
     if rootfs is not None:
-        root = bundle + "/rootfs"
+        root = _root_path(spec, bundle, container_id)
         _mount_root(spec, rootfs, root)
         whole["root"] = {**(spec.get("root") or {}), "path": root}
     try:
         return _create(whole, path, host, bundle, container_id, stdio, root)
     except BaseException:
         if root:
-            m.unmount(root, m.MNT_DETACH)
+            _unmount_root(root)
         raise
+
+
+def _unmount_root(root: str) -> None:
+    m.unmount(root, m.MNT_DETACH)
+    os.rmdir(root)
 
 
 def find_program(name: str) -> str:
@@ -130,6 +137,13 @@ def find_program(name: str) -> str:
         if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
             return os.path.abspath(candidate)
     raise NotFound("runtime", name, f"unknown or invalid runtime name: {name}", hint="install it or give its path")
+
+
+def _root_path(spec: dict[str, Any], bundle: str, container_id: str) -> str:
+    """Where the root is mounted.  A runtime walks there as the container's root, which may not enter our directories."""
+    if (spec.get("linux") or {}).get("uidMappings"):
+        return f"/run/.wherry-{container_id}"
+    return bundle + "/rootfs"
 
 
 def _mount_root(spec: dict[str, Any], rootfs: Mount, target: str) -> None:
