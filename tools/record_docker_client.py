@@ -3,7 +3,7 @@
     .venv/bin/python tools/record_docker_client.py [DOCKER]
 
 Serves made-up containers and images on a socket of its own, asks the client for them in many formats and writes
-tests/golden/docker/{templates,lists}.json.  Needs the client only: no daemon, no network.
+tests/golden/docker/{templates,lists,help}.json.  Needs the client only: no daemon, no network.
 """
 
 from __future__ import annotations
@@ -208,6 +208,12 @@ LISTS = [
 ]
 
 
+HELPS = (
+    "container inspect", "container prune", "create", "history", "image inspect", "images", "info", "inspect", "load",
+    "ps", "pull", "rm", "rmi", "run", "save", "tag", "version",
+)  # fmt: skip
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -259,8 +265,10 @@ def main() -> int:
         rendered = [run(docker, ["context", "inspect", "--format", text], "/var/run/docker.sock") for text in templates]
         lists = [run(docker, arguments, socket) for arguments in LISTS]
         server.shutdown()
+    helps = {name: run(docker, [*name.split(), "--help"], "/nowhere")["out"] for name in HELPS}
     version = subprocess.run([docker, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     found = {
+        "help.json": helps,
         "templates.json": [
             [one["arguments"][-1], one["status"], one["err"].strip() if one["status"] else one["out"]]
             for one in rendered

@@ -155,8 +155,11 @@ def main(arguments: list[str]) -> int:
             options, arguments = parser.parse(GLOBAL, "", arguments)
         path, rest = _find(arguments)
         if not path or options.get("version") or options.get("help"):
-            return _without_command(arguments, options)
-        return _call(path, rest, options)
+            status = _without_command(arguments, options)
+        else:
+            status = _call(path, rest, options)
+        sys.stdout.flush()
+        return status
     except BaseException as error:
         if options.get("debug") and not isinstance(error, SystemExit):
             import traceback

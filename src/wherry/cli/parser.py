@@ -8,7 +8,7 @@ load.  ``default`` is only shown, never applied: a value that was not given is n
 
 from __future__ import annotations
 
-from wherry.errors import InvalidArgument, NotSupported
+from wherry.errors import InvalidArgument
 from wherry.record import Record
 
 TYPE_CHECKING = False
@@ -78,7 +78,7 @@ def parse(
     try:
         reading.read()
     except _Refused as error:
-        raise NotSupported(error.message) from None
+        raise UsageError(f"wherry: {error.message}", 125) from None
     except InvalidArgument as error:
         raise _wrong(error.message, command, path) from None
     return reading.values, reading.rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wherry.cli.container_options import CHECKS, OPTIONS, UNSUPPORTED, build
 from wherry.cli.parser import Command
+from wherry.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def main(call: Call) -> int:
     if form == "spec":
         _print_json(spec)
     elif form == "json":
-        _print_json([{"operation": type(op).__name__, **_plain(op.as_dict())} for op in operations])
+        _print_json([{"operation": type(op).__name__, **_plain(op)} for op in operations])
     else:
         for number, operation in enumerate(operations, 1):
             print(_line(number, operation))
@@ -72,7 +73,7 @@ def main(call: Call) -> int:
 
 def _line(number: int, operation: Op) -> str:
     side = "outside" if operation.outside else "inside"
-    fields = " ".join([f"{name}={_shown(value)}" for name, value in operation.as_dict().items()])
+    fields = " ".join([f"{name}={_shown(value)}" for name, value in _given(operation).items()])
     return f"{number:3} {side:7} {type(operation).__name__} {fields}".rstrip()
 
 
@@ -83,12 +84,16 @@ def _shown(value: Any) -> str:
     return repr(text) if not text or (" " in text and isinstance(value, str)) else text
 
 
+def _given(record: Record) -> dict[str, Any]:
+    """The fields that differ from their defaults."""
+    defaults = record._defaults
+    return {name: value for name, value in record.as_dict().items() if name not in defaults or value != defaults[name]}
+
+
 def _plain(value: Any) -> Any:
     """JSON-able: records as objects, byte strings as their length."""
-    from wherry.record import Record
-
     if isinstance(value, Record):
-        return _plain(value.as_dict())
+        return _plain(_given(value))
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -36,6 +36,8 @@ def main(call: Call) -> int:
     if not path and sys.stdin.isatty():
         raise InvalidArgument("requested load from stdin, but stdin is empty", hint="give a file with -i, or a pipe")
     platform = call.get("platform", "")
+    if not sys.stdout.isatty():
+        call.values["quiet"] = True  # as Docker: bars or nothing
     if path:
         with open(path, "rb") as file:
             names = load(call.engine(), file, call.progress(), platform=platform)

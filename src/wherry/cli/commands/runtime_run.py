@@ -80,6 +80,5 @@ def _wait(process: Process) -> int:
     for number in _signal.valid_signals():
         if number not in _NOT_FORWARDED and not 32 <= number < _signal.SIGRTMIN:
             _signal.signal(number, forward)
-    _pid, status = os.waitpid(process.pid, 0)
-    code = os.waitstatus_to_exitcode(status)
+    code = os.waitstatus_to_exitcode(process.wait())
     return 128 - code if code < 0 else code
