@@ -30,7 +30,8 @@ _OWN = {
 
 def run(inside: Inside, path: bytes, args: tuple[str, ...], environment: dict[bytes, bytes]) -> NoReturn:
     """Start the command as a child in a process group of its own and be its init until it ends."""
-    handled = set(range(1, _signal.NSIG)) - _OWN - {_signal.SIGKILL, _signal.SIGSTOP}
+    reserved = range(32, _signal.SIGRTMIN)  # the C library's own
+    handled = set(range(1, _signal.NSIG)) - _OWN - {_signal.SIGKILL, _signal.SIGSTOP} - set(reserved)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, handled)
     command = os.fork()
     if command == 0:
