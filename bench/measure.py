@@ -20,9 +20,13 @@ class Failed(Exception):
     """The command did not end well; the text is the end of what it said."""
 
 
-def timed(argv: Sequence[str], env: dict[str, str], *, log: Path, cwd: str = "/") -> float:
-    """Milliseconds from the start of *argv* to its end; its output goes to *log*.  Raises `Failed`."""
-    del cwd
+def timed(
+    argv: Sequence[str], env: dict[str, str], *, log: Path, watch: Callable[[int], PeakMemory] | None = None
+) -> float:
+    """Milliseconds from the start of *argv* to its end; its output goes to *log*.  Raises `Failed`.
+
+    *watch* is called with the process id and entered while the command runs.
+    """
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
     actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, out, 2)]
@@ -31,7 +35,8 @@ def timed(argv: Sequence[str], env: dict[str, str], *, log: Path, cwd: str = "/"
     timer = threading.Timer(TIMEOUT, os.kill, (pid, signal.SIGKILL))
     timer.daemon = True
     timer.start()
-    _, status = os.waitpid(pid, 0)
+    with watch(pid) if watch else contextlib.nullcontext():
+        _, status = os.waitpid(pid, 0)
     taken = (time.perf_counter() - start) * 1000
     timer.cancel()
     os.close(out)

@@ -145,11 +145,16 @@ def bench_pull(engines: dict[str, Any], rounds: int) -> tuple[dict[str, Any], di
             return taken
 
         def weigh(engine: Any) -> float:
+            """The peak of the client and all below it, or of the daemon that works for it, in MB."""
             engine.forget(reference)
-            with measure.PeakMemory(engine.memory_pid or os.getpid()) as memory:
-                before = measure.resident(engine.memory_pid or os.getpid())
-                engine.time(engine.pull(reference))
-            return (memory.peak - before * (not engine.memory_pid)) / 2**20
+            found: list[measure.PeakMemory] = []
+
+            def watch(pid: int) -> measure.PeakMemory:
+                found.append(measure.PeakMemory(engine.memory_pid or pid))
+                return found[0]
+
+            measure.timed(engine.pull(reference), subjects.ENV, log=engine.log, watch=watch)
+            return found[0].peak / 2**20
 
         series.collect({name: lambda one=one: pull(one) for name, one in engines.items()}, rounds, warm_up=1)
         memory.collect({name: lambda one=one: weigh(one) for name, one in engines.items()}, 1, warm_up=0)
