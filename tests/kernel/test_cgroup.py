@@ -568,3 +568,149 @@ class TestV2:
         inside(group, lambda: sum(range(300000)))
         assert group.stats().cpu_total > 0
         group.remove()
+
+
+@pytest.fixture
+def full(v2: cgroup.Layout) -> cgroup.Layout:
+    """A host whose limits are on v2, as most are; tests/kernel/test_cgroup_vm.py boots one where this is another."""
+    if not v2.unified_controllers >= {"memory", "cpu", "cpuset", "pids", "io"}:
+        pytest.skip("needs cgroup-v2-limits: memory, cpu and pids are not on the cgroup v2 hierarchy of this machine")
+    return v2
+
+
+class TestV2Limits:
+    def test_everything_at_once(self, full: cgroup.Layout, parent: str) -> None:
+        resources = {
+            "memory": {"limit": 64 * M, "swap": 96 * M, "reservation": 32 * M, "kernel": M},
+            "cpu": {"shares": 2048, "quota": 50000, "period": 100000, "cpus": "0", "mems": "0"},
+            "pids": {"limit": 7},
+            "unified": {"memory.high": str(48 * M)},
+        }
+        group = cgroup.create(full, f"{parent}/deep/er/x", resources)
+        wanted = {
+            "memory.max": str(64 * M),
+            "memory.low": str(32 * M),
+            "memory.high": str(48 * M),
+            "cpu.max": "50000 100000",
+            "cpu.weight": "174",
+            "cpuset.cpus": "0",
+            "cpuset.mems": "0",
+            "pids.max": "7",
+        }
+        assert {file: Path(group.unified, file).read_text().strip() for file in wanted} == wanted
+        swap = Path(group.unified, "memory.swap.max")
+        assert not swap.exists() or swap.read_text().strip() == str(32 * M)
+        group.remove()
+
+    def test_out_of_memory_is_counted(self, full: cgroup.Layout, parent: str) -> None:
+        group = cgroup.create(full, f"{parent}/x", {"memory": {"limit": 16 * M, "swap": 16 * M}})
+        assert group.oom_kills() == 0
+        assert inside(group, lambda: len(bytearray(64 * M))) == "SIGKILL"
+        assert group.oom_kills() == 1
+        stats = group.stats()
+        assert (stats.oom_kills, stats.memory_limit) == (1, 16 * M)
+        assert stats.memory_failures > 0
+        group.remove()
+
+    def test_pids_limit(self, full: cgroup.Layout, parent: str) -> None:
+        group = cgroup.create(full, f"{parent}/x", {"pids": {"limit": 1}})
+        assert inside(group, os.fork) == "EAGAIN"
+        assert group.stats().pids_limit == 1
+        group.update({"pids": {"limit": -1}})
+        assert group.stats().pids_limit == -1
+        group.remove()
+
+    def test_quota_throttles(self, full: cgroup.Layout, parent: str) -> None:
+        group = cgroup.create(full, f"{parent}/x", {"cpu": {"quota": 10000, "period": 100000}})
+
+        def burn() -> float:
+            started, until = time.process_time(), time.monotonic() + 0.4
+            while time.monotonic() < until:
+                pass
+            return time.process_time() - started
+
+        assert float(inside(group, burn)) < 0.2
+        assert group.stats().throttled_periods > 0
+        group.remove()
+
+    def test_update(self, full: cgroup.Layout, parent: str) -> None:
+        group = cgroup.create(full, f"{parent}/x", {"memory": {"limit": 64 * M}, "cpu": {"quota": 5000}})
+        group.update({"memory": {"limit": 32 * M, "swap": 64 * M}, "cpu": {"quota": -1}})
+        assert Path(group.unified, "memory.max").read_text().strip() == str(32 * M)
+        assert Path(group.unified, "cpu.max").read_text().strip() == "max 100000"
+        group.update({"memory": {"limit": -1}})
+        assert Path(group.unified, "memory.max").read_text().strip() == "max"
+        with pytest.raises(InvalidArgument, match="--cpuset-cpus"):
+            group.update({"cpu": {"cpus": "900"}})
+        group.remove()
+
+    def test_memory_in_use_is_checked_when_asked(self, full: cgroup.Layout, parent: str) -> None:
+        group = cgroup.create(full, f"{parent}/x", {"memory": {"limit": 64 * M}})
+
+        def shrink() -> str:
+            held = bytearray(30 * M)
+            try:
+                group.update({"memory": {"limit": M, "checkBeforeUpdate": True}})
+            except Conflict as error:
+                return f"{error} {len(held) > 0}"
+            return "no error"
+
+        assert "in use" in inside(group, shrink)
+        group.remove()
+
+    def test_block_limits(self, full: cgroup.Layout, parent: str) -> None:
+        """io.max of a disk where there is one; a device that does not exist is named."""
+        throttle = [{"major": 250, "minor": 9, "rate": 1000}]
+        with pytest.raises((InvalidArgument, NotSupported), match="--device-read-bps"):
+            cgroup.create(full, f"{parent}/x", {"blockIO": {"throttleReadBpsDevice": throttle}})
+        assert not os.path.exists(f"{full.unified}{parent}/x")
+
+    def test_a_delegated_user_sets_limits(self, full: cgroup.Layout, parent: str) -> None:
+        """What the system hands down can be limited."""
+        base = full.unified + parent
+        cgroup.create(full, f"{parent}/shell", {})
+        for directory in (base, base + "/shell"):
+            for name in ("", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads"):
+                os.chown(directory + name, 65534, 65534)
+
+        def steps() -> Any:
+            layout = cgroup.detect()
+            group = cgroup.create(layout, "/wherry/x", {"memory": {"limit": 64 * M}, "pids": {"limit": 5}})
+            limits = [Path(group.unified, file).read_text().strip() for file in ("memory.max", "pids.max")]
+            group.remove()
+            return group.path, limits
+
+        pid = os.fork()
+        if pid == 0:
+            Path(base, "shell", "cgroup.procs").write_text(str(os.getpid()))
+            found = as_user(steps)
+            ok = found == repr((f"{parent}/wherry/x", [str(64 * M), "5"]))
+            os.write(2, b"" if ok else found.encode())
+            os._exit(0 if ok else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+
+    def test_processes_in_the_way(self, full: cgroup.Layout, parent: str) -> None:
+        """A user whose own group is all that is delegated: limits are refused with a way out."""
+        base = full.unified + parent
+        cgroup.create(full, f"{parent}/shell", {})
+        for name in ("", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads"):
+            os.chown(base + "/shell" + name, 65534, 65534)
+
+        def steps() -> Any:
+            layout = cgroup.detect()
+            group = cgroup.create(layout, "/wherry/free", {})
+            group.remove()
+            try:
+                cgroup.create(layout, "/wherry/x", {"memory": {"limit": 64 * M}})
+            except NotSupported as error:
+                return group.path, str(error), error.hint
+            return "no error"
+
+        pid = os.fork()
+        if pid == 0:
+            Path(base, "shell", "cgroup.procs").write_text(str(os.getpid()))
+            found = as_user(steps)
+            ok = f"{parent}/shell/wherry/free" in found and "--memory cannot be set" in found and "Delegate" in found
+            os.write(2, b"" if ok else found.encode())
+            os._exit(0 if ok else 1)
+        assert os.waitpid(pid, 0)[1] == 0

@@ -71,6 +71,14 @@ def cgroup_v2() -> bool:
     return False
 
 
+def cgroup_v2_limits() -> bool:
+    for line in Path("/proc/mounts").read_text().splitlines():
+        if line.split()[2] == "cgroup2":
+            controllers = (Path(line.split()[1]) / "cgroup.controllers").read_text().split()
+            return {"memory", "cpu", "pids"} <= set(controllers)
+    return False
+
+
 def erofs() -> bool:
     version = tuple(int(part) for part in platform.release().split(".")[:2])
     return version >= (6, 12) and "\terofs\n" in Path("/proc/filesystems").read_text()
@@ -96,6 +104,8 @@ PROBES: dict[str, Callable[[], bool]] = {
     "idmapped-mounts": idmapped_mounts,
     "cgroup-v1": cgroup_v1,
     "cgroup-v2": cgroup_v2,
+    "cgroup-v2-limits": cgroup_v2_limits,
+    "vm": program("qemu-system-x86_64"),
     "erofs": erofs,
     "apparmor": security_module("apparmor"),
     "selinux": security_module("selinux"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from wherry.linux.cgroup import v1, v2
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.linux.cgroup.layout import Layout
@@ -22,7 +20,11 @@ _GROUP_CONTROLLERS = {
 def plan(layout: Layout, resources: Resources, current_memory: int | None = None) -> list[Write]:
     """The writes for this host, each limit in the words of the version that carries its controller.  Pure."""
     if layout.version == "v2":
+        from wherry.linux.cgroup import v2
+
         return v2.writes(resources)
+    from wherry.linux.cgroup import v1
+
     if layout.version == "v1":
         v1.refuse_unified(resources)
         return v1.writes(resources, current_memory)
@@ -36,4 +38,8 @@ def plan(layout: Layout, resources: Resources, current_memory: int | None = None
     for member, value in (resources.get("cpu") or {}).items():
         part = new if layout.carrier("cpuset" if member in ("cpus", "mems") else "cpu") == "v2" else old
         part["cpu"] = {**part.get("cpu", {}), member: value}  # type: ignore[dict-item]
+    if not new:
+        return v1.writes(old, current_memory)
+    from wherry.linux.cgroup import v2
+
     return v1.writes(old, current_memory) + v2.writes(new)

@@ -97,6 +97,16 @@ def failure(write: Write, error: OSError, options: Mapping[str, str] | None = No
     return SystemFailure(f"{option}: setting {write.file} to {write.value!r}", "write", number)
 
 
+def rdma(device: str, limits: dict[str, Any]) -> Write:
+    """rdma.max has one form in both versions."""
+    parts = [
+        f"{key}={limits[member]}"
+        for member, key in (("hcaHandles", "hca_handle"), ("hcaObjects", "hca_object"))
+        if limits.get(member) is not None
+    ]
+    return Write("rdma", "rdma.max", " ".join([device, *parts]), "rdma")
+
+
 def asked(resources: Resources) -> list[str]:
     """The members of ``linux.resources`` that ask for a limit, as ``group.member``; device rules do not count."""
     found = []

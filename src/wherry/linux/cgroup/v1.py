@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wherry.errors import InvalidArgument, NotSupported
-from wherry.linux.cgroup.resources import Write, option_of
+from wherry.linux.cgroup.resources import Write, option_of, rdma
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,16 +122,6 @@ def other(resources: Resources) -> list[Write]:
     for device, limits in (resources.get("rdma") or {}).items():
         writes.append(rdma(device, limits))
     return writes
-
-
-def rdma(device: str, limits: dict[str, Any]) -> Write:
-    """rdma.max has one form in both versions."""
-    parts = [
-        f"{key}={limits[member]}"
-        for member, key in (("hcaHandles", "hca_handle"), ("hcaObjects", "hca_object"))
-        if limits.get(member) is not None
-    ]
-    return Write("rdma", "rdma.max", " ".join([device, *parts]), "rdma")
 
 
 def writes(resources: Resources, current_memory: int | None = None) -> list[Write]:

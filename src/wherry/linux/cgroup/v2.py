@@ -6,8 +6,7 @@ The resources are v1's words; the conversions are those that OCI runtimes agree 
 from __future__ import annotations
 
 from wherry.errors import InvalidArgument, NotSupported
-from wherry.linux.cgroup.resources import Write, option_of
-from wherry.linux.cgroup.v1 import rdma
+from wherry.linux.cgroup.resources import Write, option_of, rdma
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

