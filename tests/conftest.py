@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +20,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support import images, leaks, needs, users
+from support import images, leaks, needs, places, users
 from support.command import Wherry
 from support.registry import Registry
 
@@ -39,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "keeps: the test leaves containers behind on purpose; no look for leaks")
     if not hasattr(config, "workerinput"):
         users.ensure_account()
+        places.sweep()
         config.stash[BEFORE] = leaks.Snapshot.take()
 
 
@@ -157,7 +157,7 @@ def _need(*names: str) -> None:
 @pytest.fixture
 def scratch() -> Iterator[Path]:
     """A directory on disk whose path is short and open to every user (pytest's own are neither)."""
-    path = Path(tempfile.mkdtemp(prefix="ws-", dir="/var/tmp"))
+    path = places.make("scratch")
     path.chmod(0o755)
     yield path
     for point in reversed(leaks.mounts_of(path)):

@@ -15,7 +15,8 @@ def read(*paths):
 
 
 def limit(v2, v1):
-    return read(f"/sys/fs/cgroup/{v2}", *(f"/sys/fs/cgroup/{one}" for one in v1))
+    text = read(f"/sys/fs/cgroup/{v2}", *(f"/sys/fs/cgroup/{one}" for one in v1))
+    return "none" if text in ("max", "-1") or (text.isdigit() and int(text) > 1 << 60) else text
 
 
 status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)

@@ -11,13 +11,12 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support import leaks
+from support import leaks, places
 from support.users import SYSTEM_PATH, User
 
 ROOT = Path(__file__).parent.parent.parent
@@ -53,7 +52,7 @@ def interpreter_for_everybody() -> tuple[str, str]:
     packages = next(Path(path) for path in sys.path if path.endswith("site-packages"))
     if os.geteuid() != 0 or all(map(reachable, (MAIN, packages, Path(sys.executable)))):
         return sys.executable, str(MAIN)
-    copy = Path(tempfile.mkdtemp(prefix="wherry-test-code-", dir="/var/tmp"))
+    copy = places.make("code")
     atexit.register(shutil.rmtree, copy, True)
     copy.chmod(0o755)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -96,7 +95,7 @@ class Wherry:
     @classmethod
     def make(cls, user: User | None = None) -> Wherry:
         # short: the path of a unix socket has 107 bytes
-        directory = Path(tempfile.mkdtemp(prefix="w-", dir="/var/tmp"))
+        directory = places.make("state")
         (directory / "home").mkdir(mode=0o700)
         if user is not None and os.geteuid() == 0:
             for path in (directory, directory / "home"):

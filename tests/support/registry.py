@@ -25,13 +25,13 @@ import signal
 import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 import time
 import urllib.parse
 from pathlib import Path
 from typing import Any, Literal
 
+from support import places
 from support.images import Built
 
 USER, PASSWORD = "alice", "wonderland"
@@ -157,7 +157,7 @@ class Registry:
         storage: Path | None = None,
     ) -> None:  # fmt: skip
         self.tls, self.auth = tls, auth
-        self.directory = Path(tempfile.mkdtemp(prefix="wherry-registry-", dir="/var/tmp"))
+        self.directory = places.make("registry")
         self.directory.chmod(0o755)
         self.storage = storage or self.directory / "storage"
         self.ca: Path | None = None

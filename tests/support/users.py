@@ -11,10 +11,11 @@ import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from support import places
 
 NAME, UID, SINGLE_UID = "wherry-test", 60123, 60124
 RANGE = (1_610_612_736, 65536)  # 0x60000000, far from what useradd hands out
@@ -52,7 +53,7 @@ class User:
     @classmethod
     def make(cls, uid: int) -> User:
         """A user whose HOME and XDG directories are new, empty, theirs and reachable."""
-        home = Path(tempfile.mkdtemp(prefix="wu-", dir="/var/tmp"))
+        home = places.make("user")
         env = {
             "HOME": str(home),
             "PATH": SYSTEM_PATH,
