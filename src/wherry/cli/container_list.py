@@ -6,8 +6,8 @@ import time
 
 from wherry.cli import units
 from wherry.cli.format import Listing
-from wherry.container.state import State, status_text
-from wherry.engine.containers import find, list_containers, load
+from wherry.container.state import status_text
+from wherry.engine.containers import find, list_containers, load, state
 from wherry.errors import InvalidArgument
 from wherry.store import images
 
@@ -67,13 +67,7 @@ class Listed:
         self.engine = engine
         self.row = row
         self.record: ContainerRecord = load(row)
-        self.state = State(
-            status=row.status,
-            pid=row.pid,
-            exit_code=row.exit_code,
-            started_at=row.started_at,
-            finished_at=row.finished_at,
-        )
+        self.state = state(row)
 
     def fields(self, *, whole: bool) -> Fields:
         """What templates and columns may ask for."""

@@ -6,7 +6,7 @@ import _signal  # type: ignore[import-not-found]
 import os
 
 from wherry.cli.parser import Command
-from wherry.errors import InvalidArgument, NotSupported
+from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,10 +38,6 @@ def main(call: Call) -> int:
     """Runs the bundle; signals are passed on."""
     bundle = os.path.abspath(call.get("bundle", "."))
     spec = _read(f"{bundle}/config.json")
-    if (spec.get("process") or {}).get("terminal"):
-        raise NotSupported(
-            "runtime run has no terminal to give to the process", hint="set process.terminal to false in config.json"
-        )
     from wherry.linux.host import probe
     from wherry.runtime.create import Stdio, create
 
@@ -80,5 +76,10 @@ def _wait(process: Process) -> int:
     for number in _signal.valid_signals():
         if number not in _NOT_FORWARDED and not 32 <= number < _signal.SIGRTMIN:
             _signal.signal(number, forward)
+    if process.console is not None:
+        from wherry.cli.console import relay
+
+        relay(process.console)
+        os.close(process.console)
     code = os.waitstatus_to_exitcode(process.wait())
     return 128 - code if code < 0 else code
