@@ -42,7 +42,7 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Exi
     namespace = _user_namespace(engine, merged, mounts)
     record = ContainerRecord(
         id=identity,
-        name=options.name,
+        name=_checked_name(options.name),
         created=time.time_ns(),
         image_id=image.id,
         image_name=options.image,
@@ -65,6 +65,14 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Exi
         populate(engine, record)
     _write_id_file(options, record, undo)
     return record
+
+
+def _checked_name(name: str) -> str:
+    if not name:
+        return ""
+    from wherry.container.names import check_name
+
+    return check_name(name)
 
 
 def image_config(image: ImageRow) -> ImageConfig:

@@ -77,16 +77,17 @@ def populate(engine: Engine, record: ContainerRecord) -> None:
 
     A volume that holds anything is never touched (CVE-2020-1726).
     """
-    points = [point for point in record.mounts if point.populate and not os.listdir(point.source)]
-    if points:
-        lower = engine.lower_layers(record)
+    wanted = [point for point in record.mounts if point.populate]
+    lower = engine.lower_layers(record)
 
-        def fill() -> int:
+    def fill() -> int:
+        points = [point for point in wanted if not os.listdir(point.source)]
+        if points:
             _fill(lower, points, userxattr=engine.rootless)
-            return 0
+        return 0
 
-        if as_owner(engine, fill) != 0:
-            raise WherryError(f"volume {points[0].name}: copying the image's files into it failed")
+    if as_owner(engine, fill) != 0:
+        raise WherryError(f"volume {wanted[0].name}: copying the image's files into it failed")
 
 
 def _fill(lower: tuple[str, ...], points: list[MountPoint], *, userxattr: bool) -> None:

@@ -140,7 +140,7 @@ def find_program(name: str) -> str:
 
 
 def _root_path(spec: dict[str, Any], bundle: str, container_id: str) -> str:
-    """Where the root is mounted.  A runtime walks there as the container's root, which may not enter our directories."""
+    """Where the root is mounted: a runtime walks there as the container's root, which may not enter our directories."""
     if (spec.get("linux") or {}).get("uidMappings"):
         return f"/run/.wherry-{container_id}"
     return bundle + "/rootfs"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from wherry.errors import WherryError
+from wherry.linux.mount import PROC_MAGIC, filesystem_type
 from wherry.linux.syscall import failed
 from wherry.record import Record
 
@@ -80,3 +81,17 @@ def write_once(descriptor: int, content: bytes, call: str = "write") -> None:
         os.write(descriptor, content)
     except OSError as error:
         raise failed(call, error.errno or 0) from None
+
+
+def keep_host_procfs(inside: Inside) -> None:
+    """While the host's tree is still the root: its procfs, for a container that has none of its own."""
+    if inside.procfs >= 0:
+        return
+    try:
+        procfs = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    if filesystem_type(procfs) == PROC_MAGIC:
+        inside.procfs = procfs
+    else:
+        os.close(procfs)

@@ -14,7 +14,7 @@ from wherry.linux import mount as m
 from wherry.linux import openat2, pty
 from wherry.linux.openat2 import IN_ROOT, NO_SYMLINKS
 from wherry.runtime import channel, ops, trees
-from wherry.runtime.inside import Inside, Refusal
+from wherry.runtime.inside import Inside, Refusal, keep_host_procfs
 from wherry.runtime.mounts import in_strict_place, may_cover_proc
 
 TYPE_CHECKING = False
@@ -240,15 +240,7 @@ def make_directory(inside: Inside, op: ops.MakeDirectory) -> None:
 
 def enter_root(inside: Inside, _op: ops.EnterRoot) -> None:
     """Leave the host's tree.  A procfs of the host is kept as a descriptor if the container has none."""
-    if inside.procfs < 0:
-        try:
-            procfs = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            if m.filesystem_type(procfs) == m.PROC_MAGIC:
-                inside.procfs = procfs
-            else:
-                os.close(procfs)
-        except OSError:
-            pass
+    keep_host_procfs(inside)
     m.enter_root(inside.root)
     os.close(inside.root)
     inside.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

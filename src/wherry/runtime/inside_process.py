@@ -15,7 +15,7 @@ from wherry.linux.mount import DEVPTS_MAGIC, PROC_MAGIC, filesystem_type, set_pr
 from wherry.linux.openat2 import BENEATH, IN_ROOT, NO_SYMLINKS, NO_XDEV
 from wherry.linux.syscall import failed
 from wherry.runtime import channel, ops
-from wherry.runtime.inside import Inside, Refusal, write_once
+from wherry.runtime.inside import Inside, Refusal, keep_host_procfs, write_once
 
 
 def join_cgroup(inside: Inside, _op: ops.JoinCgroup) -> None:
@@ -79,6 +79,7 @@ def raise_loopback(_inside: Inside, _op: ops.RaiseLoopback) -> None:
 
 def sysctls(inside: Inside, op: ops.WriteSysctl) -> None:
     """Write kernel parameters, through a procfs known to be one (CVE-2025-52881)."""
+    keep_host_procfs(inside)
     procfs = _procfs(inside)
     for name, value in op.values:
         try:

@@ -168,8 +168,14 @@ def open_filesystem(op: OpenFilesystem) -> int:
     return tree
 
 
+def _is_device(directory: int, name: str, device: Device) -> bool:
+    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    number = os.makedev(device.major, device.minor)
+    return stat.S_IFMT(found.st_mode) == _KINDS[device.kind] and (device.kind == "p" or found.st_rdev == number)
+
+
 def make_device(directory: int, device: Device) -> None:
-    """Make a device node at a path without links below ``directory``.  The caller's umask applies."""
+    """Make a device node at a path without links below ``directory``; the same one may be there.  The umask applies."""
     parent = directory
     name = device.path
     if "/" in name:
@@ -182,7 +188,8 @@ def make_device(directory: int, device: Device) -> None:
             number = os.makedev(device.major, device.minor)
             os.mknod(name, _KINDS[device.kind] | device.mode & 0o7777, number, dir_fd=parent)
         except OSError as error:
-            raise failed("mknodat", error.errno or 0) from None
+            if error.errno != errno.EEXIST or not _is_device(parent, name, device):
+                raise failed("mknodat", error.errno or 0) from None
         if device.uid or device.gid:
             os.chown(name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)
     finally:
