@@ -23,6 +23,8 @@ def main() -> None:
         from wherry.linux import prctl
 
         prctl.set_dumpable(True)  # as after an execve(2): /proc/PID of our children is ours
+    if request.get("tell_imports"):
+        _tell_imports(os.getpid())
     from wherry.errors import WherryError
 
     answer: dict[str, object] = {}
@@ -32,6 +34,16 @@ def main() -> None:
         answer["error"] = [type(error).__name__, error.message, error.hint, error.exit_code]
     os.write(4, json.dumps(answer).encode())
     os._exit(0)
+
+
+def _tell_imports(parent: int) -> None:
+    """Let every import in a forked child show up on standard error."""
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "import" and os.getpid() != parent:
+            os.write(2, f"IMPORT {arguments[0]}\n".encode())
+
+    sys.addaudithook(hook)
 
 
 def _run(request: dict, answer: dict) -> None:

@@ -7,7 +7,7 @@ import os
 from struct import pack, unpack
 
 from wherry.errors import NotFound, NotSupported, SystemFailure
-from wherry.linux import namespaces
+from wherry.linux import namespaces, prctl
 from wherry.linux.namespaces import CLONE_PARENT, FILES, FLAGS
 
 TYPE_CHECKING = False
@@ -43,17 +43,20 @@ def start(
     body: Callable[[], NoReturn],
     *,
     cgroup: int | None = None,
+    oom_score: int | None = None,
 ) -> int:
     """Start ``body`` in a child of this process and return its pid.  Raises SystemFailure, NotFound, NotSupported.
 
     ``through`` are opened namespaces for a process in between.  ``cgroup`` is a cgroup v2 directory to be born in;
-    where the kernel cannot do that the child is born outside and its pid has to be added.
+    where the kernel cannot do that the child is born outside and its pid has to be added.  A child born through
+    namespaces is out of reach of the processes in them from the start (CVE-2019-5736); nobody can change its
+    ``oom_score`` from then on, so it is set before.
     """
     flags = 0
     for name in new:
         flags |= FLAGS[name]
     if through:
-        return _through(flags, through, body, cgroup)
+        return _through(flags, through, body, cgroup, oom_score)
     if join:
         return _joined(flags, join, body, cgroup)
     pid = _clone(flags, cgroup)
@@ -106,13 +109,19 @@ def _enter(descriptor: int, flag: int) -> None:
         raise SystemFailure(f"join the {name} namespace", "setns", error.errno or 0) from None
 
 
-def _through(flags: int, through: list[tuple[int, int]], body: Callable[[], NoReturn], cgroup: int | None) -> int:
+def _through(
+    flags: int,
+    through: list[tuple[int, int]],
+    body: Callable[[], NoReturn],
+    cgroup: int | None,
+    oom_score: int | None,
+) -> int:
     """A process in between enters the namespaces and gives birth to a sibling, a child of this process."""
     read, write = os.pipe()
     try:
         between = _clone(0, None)
         if between == 0:
-            _be_between(flags, through, body, cgroup, write)
+            _be_between(flags, through, body, cgroup, write, oom_score)
         os.close(write)
         write = -1
         os.waitpid(between, 0)
@@ -132,11 +141,19 @@ def _through(flags: int, through: list[tuple[int, int]], body: Callable[[], NoRe
 
 
 def _be_between(
-    flags: int, through: list[tuple[int, int]], body: Callable[[], NoReturn], cgroup: int | None, write: int
+    flags: int,
+    through: list[tuple[int, int]],
+    body: Callable[[], NoReturn],
+    cgroup: int | None,
+    write: int,
+    oom_score: int | None,
 ) -> NoReturn:
     step = 0
     pid = -1
     try:
+        if oom_score is not None:
+            _set_oom_score(oom_score)
+        prctl.set_dumpable(False)
         for descriptor, flag in through:
             namespaces.enter(descriptor, flag)
         step = 1
@@ -149,6 +166,13 @@ def _be_between(
         os.write(write, pack("=iii", -1, step, error.errno or 0))
     finally:
         os._exit(0)
+
+
+def _set_oom_score(score: int) -> None:
+    descriptor = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+    if int(os.read(descriptor, 16)) != score:
+        os.write(descriptor, str(score).encode())
+    os.close(descriptor)
 
 
 def _clone_sibling(flags: int, cgroup: int | None) -> int:

@@ -225,7 +225,8 @@ def launch(
     try:
         if through is None:
             through = opened = birth.open_namespaces(clone.through)
-        pid = birth.start(clone.new, clone.join, through, body, cgroup=into)
+        score = next((one.score for one in operations if isinstance(one, ops.SetOwnOomScore)), None)
+        pid = birth.start(clone.new, clone.join, through, body, cgroup=into, oom_score=score)
     except BaseException:
         ours.close()
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from wherry.errors import Conflict, InvalidArgument
-from wherry.linux import namespaces, prctl
+from wherry.linux import namespaces
 from wherry.linux.namespaces import FILES, FLAGS
 from wherry.runtime import ops
 from wherry.runtime.create import Process, launch, prepare
@@ -49,13 +49,9 @@ def exec_process(
     target = os.dup(pidfd) if pidfd is not None else _open(pid)
     try:
         through = [(target, _different(pid))]
-        prctl.set_dumpable(False)  # inherited: the new process is born out of the container's reach (CVE-2019-5736)
-        try:
-            joins = cgroup.join_fds() if cgroup is not None else []
-            prepared = prepare(whole, operations, stdio, tuple(extra_fds), cache, ("", ""), joins)
-            found = launch(whole, operations, prepared, cgroup, through)
-        finally:
-            prctl.set_dumpable(True)
+        joins = cgroup.join_fds() if cgroup is not None else []
+        prepared = prepare(whole, operations, stdio, tuple(extra_fds), cache, ("", ""), joins)
+        found = launch(whole, operations, prepared, cgroup, through)
     finally:
         os.close(target)
     found.cgroup = None

@@ -190,11 +190,12 @@ def set_own_limit(_inside: Inside, op: ops.SetOwnLimit) -> None:
 
 def set_own_oom_score(inside: Inside, op: ops.SetOwnOomScore) -> None:
     """Write one's own oom_score_adj; no privilege is needed to raise it or to leave it."""
-    descriptor = openat2.open_in(_procfs(inside), "self/oom_score_adj", os.O_RDWR, BENEATH | NO_XDEV)
-    try:
-        if int(os.read(descriptor, 16)) != op.score:
-            write_once(descriptor, str(op.score).encode())
-    finally:
+    descriptor = openat2.open_in(_procfs(inside), "self/oom_score_adj", os.O_RDONLY, BENEATH | NO_XDEV)
+    current = int(os.read(descriptor, 16))
+    os.close(descriptor)
+    if current != op.score:
+        descriptor = openat2.open_in(_procfs(inside), "self/oom_score_adj", os.O_WRONLY, BENEATH | NO_XDEV)
+        write_once(descriptor, str(op.score).encode())
         os.close(descriptor)
 
 
