@@ -27,6 +27,9 @@ _STAGING = ".staging-"
 _REMOVING = ".removing-"
 _NO_LAYERS = ".no-layers"
 _HEX = frozenset("0123456789abcdef")
+#: What a container changes is all in its upper directory, whatever the kernel's defaults are: no renames that refer to
+#: a layer, no files without their data.  (The kernel sees to the same itself where it has ``userxattr``.)
+_PLAIN = ("redirect_dir=off", "metacopy=off")
 
 
 def _name(diff_id: str) -> str:
@@ -186,7 +189,7 @@ class OverlaySnapshotter:
             from wherry.errors import NotSupported
 
             raise NotSupported(f"image has {len(lower)} layers, and overlay stacks at most {MAX_LAYERS}")
-        options = ("userxattr",) if userxattr else ()
+        options = ("userxattr",) if userxattr else _PLAIN
         if not container_id:
             return Mount("overlay", "overlay", options, lower, idmap=idmap)
         container = f"{self._containers}/{container_id}"
