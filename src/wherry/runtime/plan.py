@@ -239,6 +239,8 @@ def process_ops(spec: dict[str, Any], situation: Situation, *, joins_container: 
     if not args or not all(isinstance(one, str) for one in args):
         raise InvalidArgument("the specification has no process.args")
     init = (spec.get("annotations") or {}).get(INIT_ANNOTATION) == "true" and not joins_container
+    if init and not situation.in_user:
+        _check_init(process)
     found: list[Op] = [*_kernel_attributes(process, linux)]
     found.append(ops.SetStdio(bool(process.get("terminal")), user.uid))
     found += _limits(spec, situation)
@@ -263,8 +265,21 @@ def process_ops(spec: dict[str, Any], situation: Situation, *, joins_container: 
         found.append(ops.RunHooks("startContainer", hooks))
     if linux.get("seccomp") and no_new_privileges:
         found.append(ops.Seccomp())
-    found.append(ops.Execute(tuple(args), tuple(process.get("env") or ()), situation.shields() and not init, init))
+    found.append(ops.Execute(tuple(args), tuple(process.get("env") or ()), situation.shields(), init))
     return found
+
+
+def _check_init(process: dict[str, Any]) -> None:
+    """The interpreter stays as pid 1 and is hidden from everybody without CAP_SYS_PTRACE (CVE-2019-5736).
+
+    Whoever has CAP_SYS_ADMIN on the host as well needs no way around that.
+    """
+    given = (process.get("capabilities") or {}).get("bounding") or ()
+    if "CAP_SYS_PTRACE" in given and "CAP_SYS_ADMIN" not in given:
+        raise Forbidden(
+            "an init of Wherry's own with CAP_SYS_PTRACE needs a user namespace",
+            hint="leave out --init or --userns=host, or drop SYS_PTRACE",
+        )
 
 
 def _kernel_attributes(process: dict[str, Any], linux: dict[str, Any]) -> list[Op]:
