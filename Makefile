@@ -3,8 +3,9 @@
 # make demo    an image out of this system's own packages, run with limits; no registry, no network
 # make bench   against docker, podman, runc and crun where installed; writes bench/results and the README's table
 # make format  let ruff rewrite what it can
+# make index   the table in docs/decisions/README.md
 .POSIX:
-.PHONY: test check lint demo bench format packages clean help
+.PHONY: test check lint demo bench format packages index clean help
 
 ENV = .venv
 RUN = $(ENV)/bin/python -m
@@ -42,6 +43,9 @@ bench: $(ENV)/ready packages
 format: $(ENV)/ready
 	@$(RUN) ruff format -q $(CODE)
 	@$(RUN) ruff check -q --fix $(CODE)
+
+index:
+	@python3 tools/index_decisions.py
 
 clean:
 	rm -rf build dist .cache .mypy_cache .ruff_cache .pytest_cache src/*.egg-info

@@ -1,0 +1,188 @@
+"""Attacks on the host around a container: its state directories, sockets, memory, and what one container leaves for
+the next."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support import images, leaks
+from support.command import Wherry, wait_for
+from support.users import SINGLE_UID, run_as
+
+pytestmark = pytest.mark.needs("root", "busybox", "debian")
+
+
+def load(wherry: Wherry, image: images.Built, directory: Path, name: str = "victim") -> None:
+    wherry.load(image.docker_archive(directory / f"{name}.tar", name))
+
+
+def run(wherry: Wherry, *arguments: str) -> str:
+    return wherry.ok("run", "--rm", "--network", "none", *arguments)
+
+
+def test_ghsa_x86f_5xw2_fm2r_decompressors_of_the_image_are_never_run(
+    wherry: Wherry, busybox: images.Built, tmp_path: Path
+) -> None:
+    """Layers in gzip and zstd over a base that has its own unpigz, gzip, xz and zstd: nothing outside runs them."""
+    flag = tmp_path / "flag"
+    tools = images.Layer()
+    for name in ("unpigz", "pigz", "gzip", "gunzip", "xz", "zstd", "tar"):
+        tools.file(f"usr/local/bin/{name}", f"#!/bin/sh\ntouch {flag} /flag\n", 0o755)
+    packed = [images.Layer(compression=how).file(f"from-{how}", how) for how in ("gzip", "zstd", "none")]
+    load(wherry, images.Image([tools, *packed]).build(tmp_path / "image", base=busybox), tmp_path)
+    assert run(wherry, "victim", "sh", "-c", "cat /from-*; ls /flag 2>/dev/null; true") == "gzipnonezstd"
+    assert not flag.exists()
+
+
+def test_cve_2021_41091_cve_2021_41103_cve_2024_25621_state_is_closed_to_other_users(
+    wherry: Wherry, busybox: images.Built, tmp_path: Path
+) -> None:
+    """Whatever the umask is: nobody but root reaches layers, with their set-user-id programs, or bundles."""
+    image = images.Image([images.Layer().file("usr/bin/door", b"#!/bin/sh\n", 0o4755)]).build(
+        tmp_path / "i", base=busybox
+    )
+    archive = image.docker_archive(tmp_path / "victim.tar", "victim")
+    os.chmod(wherry.directory, 0o755)
+    old = os.umask(0)
+    try:
+        wherry.load(archive)
+        process = wherry.popen("run", "--rm", "--network", "none", "--name", "open", "victim", "sleep", "60")
+        wait_for(lambda: leaks.container_ids(wherry.directory) and "Up" in wherry.ok("ps"))
+    finally:
+        os.umask(old)
+    try:
+        doors = list(wherry.root.rglob("door"))
+        assert doors, "the layer is unpacked below the root directory"
+        for path in (*doors, *wherry.run_root.rglob("config.json"), *wherry.root.glob("wherry.db")):
+            assert run_as(SINGLE_UID, ["cat", path]).returncode != 0, path
+        for path in (wherry.root, wherry.run_root, *wherry.root.rglob("*"), *wherry.run_root.rglob("*")):
+            inside = any(part in ("layers", "volumes") for part in path.relative_to(wherry.directory).parts[:-1])
+            if not inside and "upper" not in path.parts and path.is_dir() and not path.is_symlink():
+                assert not stat.S_IMODE(path.lstat().st_mode) & 0o022, f"{path} can be written by others"
+    finally:
+        wherry.ok("rm", "-f", "open")
+        process.communicate(timeout=30)
+
+
+def test_cve_2020_15257_there_are_no_abstract_sockets(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    """Abstract sockets belong to the network namespace: a container on the host's network would reach them."""
+
+    def abstract() -> set[str]:
+        lines = Path("/proc/net/unix").read_text().splitlines()[1:]
+        return {name for name in (line.split()[-1] for line in lines) if name.startswith("@")}
+
+    load(wherry, busybox, tmp_path)
+    before = abstract()
+    process = wherry.popen("run", "--rm", "--network", "host", "victim", "sh", "-c", "cat /proc/net/unix; sleep 1")
+    seen: set[str] = set()
+    while process.poll() is None:
+        seen |= abstract() - before
+        time.sleep(0.02)
+    assert process.returncode == 0
+    out, _ = process.communicate()
+    assert not {name for name in seen if "wherry" in name.lower()}
+    assert "monitor.sock" not in " ".join(line for line in out.decode().splitlines() if "@" in line)
+
+
+def test_cve_2020_14370_ghsa_6g2q_w5j3_fwh4_environment_stays_with_its_container(
+    wherry: Wherry, busybox: images.Built, tmp_path: Path
+) -> None:
+    """Neither the host's environment nor another container's is seen."""
+    load(wherry, busybox, tmp_path)
+    first = run(wherry, "-e", "SECRET=first", "victim", "env")
+    assert "SECRET=first" in first
+    second = wherry("run", "--rm", "--network", "none", "victim", "env", env={"AWS_SECRET_ACCESS_KEY": "host"})
+    assert second.code == 0
+    names = {line.partition("=")[0] for line in second.out.splitlines()}
+    assert names == {"PATH", "HOSTNAME", "HOME"}
+
+
+def test_cve_2022_31030_output_without_an_end_does_not_fill_the_memory(
+    wherry: Wherry, busybox: images.Built, tmp_path: Path
+) -> None:
+    """300 MB in one line: the monitor, and the command that shows it, stay small."""
+    load(wherry, busybox, tmp_path)
+    script = "head -c 300000000 /dev/zero | tr '\\0' x"
+    with (tmp_path / "out").open("wb") as out:
+        process = wherry.popen("run", "--rm", "--network", "none", "victim", "sh", "-c", script, stdout=out)
+        peak = 0
+        while process.poll() is None:
+            for pid in leaks.processes_of(wherry.directory):
+                peak = max(peak, _resident(pid))
+            time.sleep(0.05)
+    assert process.returncode == 0
+    assert (tmp_path / "out").stat().st_size == 300_000_000
+    assert 0 < peak < 80 << 20
+
+
+def _resident(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+def test_cve_2025_11395_load_does_not_follow_links_of_the_archive(
+    wherry: Wherry, busybox: images.Built, tmp_path: Path
+) -> None:
+    """An archive whose members are links: to the host, to the parent, to each other."""
+    import io
+    import tarfile
+
+    secret = tmp_path / "secret"
+    secret.write_text("host")
+    honest = busybox.docker_archive(tmp_path / "honest.tar", "victim")
+    for target in (str(secret), "../../../../../../etc/passwd", "manifest.json", "."):
+        evil = tmp_path / "evil.tar"
+        with tarfile.open(honest) as source, tarfile.open(evil, "w") as out:
+            for member in source:
+                if member.name == "manifest.json" or member.name.endswith("layer.tar"):
+                    link = tarfile.TarInfo(member.name)
+                    link.type, link.linkname = tarfile.SYMTYPE, target
+                    out.addfile(link)
+                else:
+                    file = source.extractfile(member)
+                    out.addfile(member, io.BytesIO(file.read()) if file else None)
+        result = wherry("load", "-i", evil)
+        assert result.code == 1 and "Traceback" not in result.err and "root:" not in result.err, str(result)
+        assert wherry.ok("images", "-q").strip() == ""
+    assert secret.read_text() == "host"
+
+
+def test_cve_2020_1726_a_volume_keeps_its_contents_at_its_first_mount(
+    wherry: Wherry, busybox: images.Built, tmp_path: Path
+) -> None:
+    """A volume with something in it is not filled from the image, whichever container uses it first."""
+    layer = images.Layer().directory("data").file("data/seed", "from the image\n")
+    load(wherry, images.Image([layer]).build(tmp_path / "image", base=busybox), tmp_path)
+    run(wherry, "-v", "store:/elsewhere", "victim", "sh", "-c", "echo mine > /elsewhere/mine")
+    assert run(wherry, "-v", "store:/data", "victim", "sh", "-c", "ls /data; cat /data/*") == "mine\nmine\n"
+
+
+def test_nothing_stays_of_many_containers(
+    wherry_as: Callable[..., Wherry], busybox: images.Built, tmp_path: Path
+) -> None:
+    """Twenty runs: the store is as large as before."""
+    wherry = wherry_as()
+    load(wherry, busybox, tmp_path)
+    run(wherry, "victim", "true")
+
+    def names() -> set[str]:
+        return {
+            str(path) for path in (*wherry.root.rglob("*"), *wherry.run_root.rglob("*")) if "layers" not in path.parts
+        }
+
+    before = names()
+    for number in range(20):
+        assert wherry("run", "--rm", "--network", "none", "victim", "sh", "-c", f"exit {number}").code == number
+    assert not leaks.settled(wherry.directory)
+    assert names() - before == set()
