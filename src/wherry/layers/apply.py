@@ -17,6 +17,7 @@ import stat
 from wherry.errors import Corrupt, InvalidArgument, NotSupported, StorageFull, SystemFailure
 from wherry.layers import attributes, tar
 from wherry.layers.compression import Readable
+from wherry.layers.directories import Directory, finish
 from wherry.layers.source import Source
 from wherry.layers.tree import Tree, clean, shown
 from wherry.linux import trees
@@ -88,17 +89,6 @@ def apply(stream: Readable, directory_fd: int, options: ApplyOptions | None = No
         return _Layer(source, directory_fd, options).apply()
 
 
-class _Directory:
-    """What a directory is to become when everything in it is there."""
-
-    __slots__ = ("gid", "implied", "mode", "mtime", "opaque", "uid", "xattrs")
-
-    def __init__(self, mode: int, uid: int, gid: int, mtime: int, xattrs: dict[str, bytes]) -> None:
-        self.mode, self.uid, self.gid, self.mtime, self.xattrs = mode, uid, gid, mtime, xattrs
-        self.implied = True
-        self.opaque = False
-
-
 class _Layer:
     """One layer while it is written."""
 
@@ -109,7 +99,7 @@ class _Layer:
         self._own = options.ownership == "keep"
         self._me = (os.geteuid(), os.getegid())
         self._tree = Tree(root, self._imply)
-        self._directories = {b"": _Directory(_IMPLIED_MODE, 0, 0, 0, {})}
+        self._directories = {b"": Directory(_IMPLIED_MODE, 0, 0, 0, {})}
         self._missing: dict[bytes, bytes] = {}
         self._size = 0
         self._entries = 0
@@ -123,7 +113,7 @@ class _Layer:
             for entry in tar.entries(self._source, limits.entries):
                 self._add(entry)
             self._source.finish()
-            self._finish_directories()
+            self._finish()
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise
@@ -139,6 +129,13 @@ class _Layer:
             tuple((os.fsdecode(path), os.fsdecode(target)) for path, target in self._missing.items()),
             self._source.size,
         )
+
+    def _finish(self) -> None:
+        """Give every directory what its entry says, those inside before those around them."""
+        for path in sorted(self._directories, reverse=True):
+            self._path = path
+            above = self._tree.directory(path.rpartition(b"/")[0], create=False)
+            finish(above, path, self._directories[path], self._own, self._options.whiteouts)
 
     def _failure(self, error: OSError) -> Exception:
         if error.errno in _FULL:
@@ -221,28 +218,13 @@ class _Layer:
                     self._source.copy(out, size)
                 os.ftruncate(out, entry.real)
             if self._own and (entry.uid, entry.gid) != self._me:
-                self._chown(out, entry.uid, entry.gid)
+                attributes.own(out, entry.uid, entry.gid, self._path)
             os.fchmod(out, entry.mode)
             if entry.xattrs:
                 attributes.put(out, attributes.kept(entry.xattrs, self._path))
             os.utime(out, ns=(entry.mtime, entry.mtime))
         finally:
             os.close(out)
-
-    def _chown(self, target: int | bytes, uid: int, gid: int, dir_fd: int | None = None) -> None:
-        try:
-            if dir_fd is None:
-                os.chown(target, uid, gid)
-            else:
-                os.chown(target, uid, gid, dir_fd=dir_fd, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EPERM, errno.EOVERFLOW):
-                raise
-            raise NotSupported(
-                f"insufficient UIDs or GIDs available in user namespace (requested {uid}:{gid} for "
-                f"{shown(self._path)})",
-                hint="give this user more subordinate ids in /etc/subuid and /etc/subgid",
-            ) from None
 
     def _add_symlink(self, entry: tar.Entry, fd: int, name: bytes) -> None:
         if not entry.linkname or b"\0" in entry.linkname:
@@ -253,7 +235,7 @@ class _Layer:
     def _finish_node(self, entry: tar.Entry, fd: int, name: bytes) -> None:
         """Owner, attributes and times of what cannot be opened."""
         if self._own and (entry.uid, entry.gid) != self._me:
-            self._chown(name, entry.uid, entry.gid, fd)
+            attributes.own(name, entry.uid, entry.gid, self._path, fd)
         if entry.xattrs:
             attributes.put(b"%b/%d/%b" % (_PROC, fd, name), attributes.kept(entry.xattrs, self._path))
         if entry.kind != tar.SYMLINK:
@@ -362,9 +344,9 @@ class _Layer:
 
     def _imply(self, fd: int, name: bytes, path: bytes) -> None:
         """Make a directory that has no entry, or none yet (called by `Tree`)."""
-        self._directories[path] = self._mkdir(fd, name, _Directory(_IMPLIED_MODE, 0, 0, self._mtime, {}))
+        self._directories[path] = self._mkdir(fd, name, Directory(_IMPLIED_MODE, 0, 0, self._mtime, {}))
 
-    def _mkdir(self, fd: int, name: bytes, directory: _Directory) -> _Directory:
+    def _mkdir(self, fd: int, name: bytes, directory: Directory) -> Directory:
         """Make a directory; where this layer has a whiteout of that name, one that hides what is below."""
         if len(self._directories) >= self._options.limits.directories:
             raise Corrupt(f"layer has more than {self._options.limits.directories:,} directories")
@@ -380,7 +362,7 @@ class _Layer:
 
     def _add_directory(self, entry: tar.Entry, parent: bytes, name: bytes) -> None:
         xattrs = attributes.kept(entry.xattrs, self._path) if entry.xattrs else entry.xattrs
-        directory = _Directory(entry.mode, entry.uid, entry.gid, entry.mtime, xattrs)
+        directory = Directory(entry.mode, entry.uid, entry.gid, entry.mtime, xattrs)
         path = b""
         if name:
             fd = self._tree.directory(parent)
@@ -397,27 +379,6 @@ class _Layer:
             directory.opaque = earlier.opaque
         directory.implied = False
         self._directories[path] = directory
-
-    def _finish_directories(self) -> None:
-        """Give every directory what its entry says, those inside before those around them."""
-        opaque = "trusted.overlay.opaque" if self._options.whiteouts == "overlay" else "user.overlay.opaque"
-        for path in sorted(self._directories, reverse=True):
-            self._path = path
-            directory = self._directories[path]
-            parent, _, name = path.rpartition(b"/")
-            above = self._tree.directory(parent, create=False)
-            fd = os.open(name or b".", trees.DIRECTORY, dir_fd=above)
-            try:
-                if self._own and (not path or (directory.uid, directory.gid) != self._me):
-                    self._chown(fd, directory.uid, directory.gid)
-                os.fchmod(fd, directory.mode)
-                if directory.xattrs:
-                    attributes.put(fd, directory.xattrs)
-                if directory.opaque and path:
-                    os.setxattr(fd, opaque, b"y")
-                os.utime(fd, ns=(directory.mtime, directory.mtime))
-            finally:
-                os.close(fd)
 
 
 def _is_whiteout(status: os.stat_result) -> bool:

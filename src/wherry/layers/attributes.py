@@ -1,11 +1,11 @@
-"""Extended attributes of a layer: which are kept, and in what form (xattr(7), capabilities(7) "File capabilities")."""
+"""Owners and extended attributes of a layer: which are kept, and in what form (xattr(7), capabilities(7))."""
 
 from __future__ import annotations
 
 import errno
 import os
 
-from wherry.errors import Corrupt
+from wherry.errors import Corrupt, NotSupported
 from wherry.layers.tree import shown
 
 #: Longest value that Linux stores (XATTR_SIZE_MAX), and the most attributes of one file.
@@ -66,6 +66,25 @@ def put(target: int | str | bytes, xattrs: dict[str, bytes]) -> None:
         except OSError as error:
             if error.errno not in _IGNORED and not (error.errno == errno.EINVAL and name in (*_ACLS, CAPABILITY)):
                 raise
+
+
+def own(target: int | bytes, uid: int, gid: int, path: bytes, dir_fd: int | None = None) -> None:
+    """Give a descriptor, or a name in a directory that is not followed, its owner.
+
+    Raises `NotSupported` for an owner that the user namespace does not have; ``path`` is for the message.
+    """
+    try:
+        if dir_fd is None:
+            os.chown(target, uid, gid)
+        else:
+            os.chown(target, uid, gid, dir_fd=dir_fd, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EPERM, errno.EOVERFLOW):
+            raise
+        raise NotSupported(
+            f"insufficient UIDs or GIDs available in user namespace (requested {uid}:{gid} for {shown(path)})",
+            hint="give this user more subordinate ids in /etc/subuid and /etc/subgid",
+        ) from None
 
 
 def get(target: int | str | bytes) -> dict[str, bytes]:
