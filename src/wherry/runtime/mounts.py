@@ -108,9 +108,9 @@ class Mounts:
             self.device_directory = False
         uids = id_maps(entry.get("uidMappings"))
         gids = id_maps(entry.get("gidMappings"))
-        if (uids, gids) == (self.situation.uids, self.situation.gids):
+        if uids and (uids, gids) == (self.situation.uids, self.situation.gids):
             uids = gids = ()
-            idmap = bool(self.situation.uids)
+            idmap = True
         else:
             idmap = options.idmap or bool(uids or gids)
         if idmap and not uids and not self.situation.uids:
