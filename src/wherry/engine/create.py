@@ -18,12 +18,12 @@ from wherry.store import containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from contextlib import ExitStack
     from typing import Any
 
     from wherry.container.options import ContainerOptions
     from wherry.container.record import MountPoint
     from wherry.engine.engine import Engine
+    from wherry.engine.undo import Undo
     from wherry.store.images import ImageRow
 
 NAME_ATTEMPTS = 20
@@ -31,7 +31,7 @@ SNAPSHOTTER = "overlay"
 OWN_RUNTIME = "wherry"
 
 
-def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: ExitStack) -> ContainerRecord:
+def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Undo) -> ContainerRecord:
     """Make a container and everything it keeps on disk.  Raises `InvalidArgument`, `Conflict`, `StorageFull` …"""
     _check_id_file(options)
     config = image_config(image)
@@ -102,7 +102,7 @@ def _read(path: str) -> str:
         return ""
 
 
-def _mounts(engine: Engine, options: ContainerOptions, undo: ExitStack) -> tuple[MountPoint, ...]:
+def _mounts(engine: Engine, options: ContainerOptions, undo: Undo) -> tuple[MountPoint, ...]:
     if not (options.binds or options.mounts or options.tmpfs or options.volumes or options.volumes_from):
         return ()
     from wherry.engine.volumes import decide
@@ -147,7 +147,7 @@ def _insert(engine: Engine, record: ContainerRecord, *, lease_ids: bool) -> Cont
     raise WherryError("no unused container name was found", hint="give one with --name")
 
 
-def _make_directories(engine: Engine, record: ContainerRecord, undo: ExitStack) -> None:
+def _make_directories(engine: Engine, record: ContainerRecord, undo: Undo) -> None:
     layout = engine.layout
     os.mkdir(layout.container(record.id), 0o700)
     undo.callback(_remove_files, engine, record)
@@ -170,7 +170,7 @@ def _check_id_file(options: ContainerOptions) -> None:
         )
 
 
-def _write_id_file(options: ContainerOptions, record: ContainerRecord, undo: ExitStack) -> None:
+def _write_id_file(options: ContainerOptions, record: ContainerRecord, undo: Undo) -> None:
     if not options.container_id_file:
         return
     try:

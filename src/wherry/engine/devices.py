@@ -9,10 +9,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.container.options import ContainerOptions
-    from wherry.engine.engine import Engine
 
 
-def facts(engine: Engine, options: ContainerOptions) -> dict[str, Any]:
+def facts(options: ContainerOptions) -> dict[str, Any]:
     """Fields of `wherry.container.facts.Facts`.  Raises `InvalidArgument` for a device that is not there."""
     found: dict[str, Any] = {"devices": devices.resolve(options), "block_devices": devices.block_numbers(options)}
     if options.device_requests:

@@ -94,7 +94,7 @@ def _asked(engine: Engine, record: ContainerRecord) -> dict[str, Any]:
     if options.privileged or options.devices or options.device_requests or _has_rates(options):
         from wherry.engine import devices
 
-        found |= devices.facts(engine, options)
+        found |= devices.facts(options)
     return found
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 
-from wherry.errors import WherryError
+from wherry.container.record import ContainerRecord
+from wherry.engine.containers import monitor_lock
+from wherry.errors import Conflict, WherryError
+from wherry.oci.mount import Mount
 from wherry.store import containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wherry.container.record import ContainerRecord
+    from typing import Any
+
     from wherry.engine.engine import Engine
-    from wherry.oci.mount import Mount
-    from wherry.oci.runtime_spec import Spec
     from wherry.runtime.create import Process, Stdio
     from wherry.runtime.external import ExternalProcess
-    from wherry.store.locks import Lock
 
 NOT_STARTED = 128  # exit code of a container that could not be started, where the error has none of its own
 
@@ -23,20 +24,18 @@ NOT_STARTED = 128  # exit code of a container that could not be started, where t
 class Life:
     """The `wherry.monitor.main.Owner` of one container; lives in its monitor."""
 
-    def __init__(self, engine: Engine, record: ContainerRecord, spec: Spec, rootfs: Mount, lock: Lock) -> None:
+    def __init__(self, engine: Engine, details: dict[str, Any]) -> None:
         self._engine = engine
-        self._record = record
-        self._spec = spec
-        self._rootfs = rootfs
-        self._lock = lock
-
-    def forked(self) -> None:
-        """The parent's database connection stays the parent's."""
-        self._engine.forked()
+        self._record = ContainerRecord.from_json(details["record"]).replace(id_base=details["id_base"])
+        self._spec = details["spec"]
+        self._rootfs = Mount(**details["rootfs"])
+        self._lock = monitor_lock(engine, self._record.id)
 
     def create(self, stdio: Stdio) -> Process | ExternalProcess:
         """With our own runtime, or the program that ``--runtime`` names."""
         engine, record = self._engine, self._record
+        if not self._lock.try_acquire():
+            raise Conflict(f"container {record.short_id} is already running")
         bundle = engine.layout.run_container(record.id)
         if record.runtime == "wherry":
             from wherry.runtime.create import create

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import os
 
-from wherry.container.spec import build
-from wherry.engine.containers import monitor_lock
-from wherry.engine.facts import gather
-from wherry.engine.life import Life
-from wherry.errors import Conflict
-from wherry.fastjson import dumps
-from wherry.monitor.main import Job, spawn
+from wherry.monitor.main import Job, Monitor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import _socket
-    from contextlib import ExitStack
+    from typing import Any
 
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
+    from wherry.monitor.main import Owner
 
 
-def start(engine: Engine, record: ContainerRecord, undo: ExitStack) -> _socket.socket:
-    """Start a created container under a monitor of its own; gives the channel of the monitor's first client.
+def new_monitor(engine: Engine) -> Monitor:
+    """Fork the monitor of a container to come; it gets ready while the container is created."""
 
-    Raises `Conflict` when it runs already, and what the spec of a container can be refused for.
+    def own(details: dict[str, Any]) -> Owner:
+        from wherry.engine.life import Life
+
+        return Life(engine, details)
+
+    def load() -> None:
+        from wherry.engine import life  # noqa: F401
+        from wherry.monitor import log, protocol, supervise  # noqa: F401
+        from wherry.runtime import create  # noqa: F401
+
+        _ = engine.host
+
+    return Monitor(own, load)
+
+
+def start(engine: Engine, record: ContainerRecord, monitor: Monitor) -> None:
+    """Have ``monitor`` start a created container; what becomes of it is told on the monitor's channel.
+
+    Raises what the spec of a container can be refused for.
     """
-    lock = monitor_lock(engine, record.id)
-    if not lock.try_acquire():
-        raise Conflict(f"container {record.short_id} is already running")
-    undo.callback(lock.release)
+    from wherry.container.spec import build
+    from wherry.engine.facts import gather
+    from wherry.fastjson import dumps
+
     rootfs = engine.snapshotter.mounts(
         record.diff_ids, record.id, idmap=bool(record.id_base), userxattr=engine.rootless
     )
@@ -42,11 +54,14 @@ def start(engine: Engine, record: ContainerRecord, undo: ExitStack) -> _socket.s
     os.makedirs(bundle, 0o700, exist_ok=True)
     with open(f"{bundle}/config.json", "w", opener=_private) as file:
         file.write(dumps(spec))
-    log_path = f"{engine.layout.container(record.id)}/{record.id}-json.log"
-    job = Job(terminal=record.options.tty, open_stdin=record.options.open_stdin, log_path=log_path)
-    channel = spawn(job, Life(engine, record, spec, rootfs, lock))
-    lock.release()  # the monitor, forked with it open, holds it on
-    return channel
+    monitor.begin(
+        Job(
+            terminal=record.options.tty,
+            open_stdin=record.options.open_stdin,
+            log_path=f"{engine.layout.container(record.id)}/{record.id}-json.log",
+            details={"record": record.to_json(), "id_base": record.id_base, "spec": spec, "rootfs": rootfs.as_dict()},
+        )
+    )
 
 
 def _private(path: str, flags: int) -> int:

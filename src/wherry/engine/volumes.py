@@ -19,14 +19,13 @@ from wherry.store import volumes as rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from contextlib import ExitStack
-
     from wherry.container.options import ContainerOptions
     from wherry.container.record import ContainerRecord, MountPoint
     from wherry.engine.engine import Engine
+    from wherry.engine.undo import Undo
 
 
-def decide(engine: Engine, options: ContainerOptions, undo: ExitStack) -> tuple[MountPoint, ...]:
+def decide(engine: Engine, options: ContainerOptions, undo: Undo) -> tuple[MountPoint, ...]:
     """The mounts of a new container, with their sources in place; volumes made here are undone with the rest."""
     from wherry.engine.containers import find, load
 
@@ -44,7 +43,7 @@ def decide(engine: Engine, options: ContainerOptions, undo: ExitStack) -> tuple[
     return tuple(_with_source(engine, point, undo) if point.type == "volume" else point for point in points)
 
 
-def _with_source(engine: Engine, point: MountPoint, undo: ExitStack) -> MountPoint:
+def _with_source(engine: Engine, point: MountPoint, undo: Undo) -> MountPoint:
     if point.driver not in ("", "local"):
         raise NotFound("plugin", point.driver, f'plugin "{point.driver}" not found', hint="the only driver is local")
     if point.driver_options:

@@ -1,22 +1,25 @@
 """From a fork to an exit status: the life of a monitor.
 
-`spawn` is called by a single-threaded process and returns at once with a channel; the new process makes the
-container, reports on the channel, relays its streams, and tells its `Owner` what happened.  It outlives its caller.
+A `Monitor` is forked early by a single-threaded process, so that it loads what makes containers while its parent looks
+up the image and writes the container's record.  Then it is given a `Job`: it makes the container, reports on its
+channel, relays the streams, and tells its `Owner` what happened.  It outlives its parent.  A parent that ends without
+giving it a job ends it too.
 """
 
 from __future__ import annotations
 
 import _socket
+import marshal
 import os
+from struct import pack, unpack
 
-from wherry.errors import SystemFailure
-from wherry.monitor.protocol import STDERR, STDOUT, describe_error
-from wherry.monitor.supervise import Supervisor
+from wherry.errors import SystemFailure, WherryError
 from wherry.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from collections.abc import Callable
+    from typing import Any, Protocol, Self
 
     from wherry.monitor.log import JSONFileLog
     from wherry.runtime.create import Process, Stdio
@@ -26,9 +29,6 @@ if TYPE_CHECKING:
 
     class Owner(Protocol):
         """What the engine does when a container's life goes on; called in the monitor, in this order."""
-
-        def forked(self) -> None:
-            """Before anything else: drop what cannot be shared with the parent process."""
 
         def create(self, stdio: Stdio) -> AnyProcess:
             """Make the container, up to its first instruction."""
@@ -49,40 +49,78 @@ else:
     Protocol = object
 
 
+_ALL_DESCRIPTORS = 1 << 20
+
+
 class Job(Record):
-    """How a container's streams are to be kept."""
+    """One container to look after.  ``details`` is for the `Owner`: plain values that marshal can write."""
 
     terminal: bool
     open_stdin: bool
     log_path: str  # "": no log
+    details: dict[str, Any]
 
 
-def spawn(job: Job, owner: Owner) -> _socket.socket:
-    """Start a monitor; gives the first client's end of its channel (`wherry.monitor.protocol`)."""
-    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC, 0)
-    if os.fork():
-        theirs.close()
-        return ours
-    try:
-        ours.close()
-        _leave_terminal()
-        owner.forked()
-        _monitor(job, owner, theirs)
-    finally:
-        os._exit(0)
+class Monitor:
+    """The parent's side.  ``own`` makes the `Owner` from a job's details, in the monitor; ``load`` is called there at
+    once, to import what will be needed."""
+
+    def __init__(self, own: Callable[[dict[str, Any]], Owner], load: Callable[[], None]) -> None:
+        self.channel, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC, 0)
+        if os.fork():
+            theirs.close()
+            return
+        try:
+            self.channel.close()
+            _leave_terminal(theirs.fileno())
+            load()
+            job = _receive(theirs)
+            if job is not None:
+                _monitor(job, own(job.details), theirs)
+        finally:
+            os._exit(0)
+
+    def begin(self, job: Job) -> None:
+        """Hand over the container; what becomes of it is told on ``channel`` (`wherry.monitor.protocol`)."""
+        body = marshal.dumps(job.as_dict())
+        try:
+            self.channel.sendall(pack("=I", len(body)) + body)
+        except OSError:
+            raise WherryError("the container's monitor could not be started") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
+        if error is not None:
+            self.channel.close()
 
 
-def _leave_terminal() -> None:
-    """Become a session of its own, with no terminal and no standard streams."""
+def _receive(channel: _socket.socket) -> Job | None:
+    """The job, or None when the parent has gone without one."""
+    header = channel.recv(4, _socket.MSG_WAITALL)
+    if len(header) < 4:
+        return None
+    (size,) = unpack("=I", header)
+    body = channel.recv(size, _socket.MSG_WAITALL)
+    return Job(**marshal.loads(body)) if len(body) == size else None
+
+
+def _leave_terminal(kept: int) -> None:
+    """Become a session of its own, with no terminal, and no descriptors of the parent's but the channel."""
     os.setsid()
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    os.close(null)
+    os.closerange(3, kept)
+    os.closerange(kept + 1, _ALL_DESCRIPTORS)
     os.chdir("/")
 
 
 def _monitor(job: Job, owner: Owner, channel: _socket.socket) -> None:
+    from wherry.monitor.protocol import describe_error
+    from wherry.monitor.supervise import Supervisor
+
     try:
         pipes = Pipes(job)
         process = owner.create(pipes.stdio())
@@ -139,12 +177,11 @@ def _obey(message: dict[str, Any], process: AnyProcess) -> None:
         process.kill(int(message["signal"]))
     elif "resize" in message and process.console is not None:
         import fcntl
-        import struct
         import termios
 
         rows, columns = message["resize"]
         try:
-            fcntl.ioctl(process.console, termios.TIOCSWINSZ, struct.pack("HHHH", int(rows), int(columns), 0, 0))
+            fcntl.ioctl(process.console, termios.TIOCSWINSZ, pack("HHHH", int(rows), int(columns), 0, 0))
         except OSError:
             pass  # the terminal has gone with its last process
 
@@ -166,6 +203,7 @@ class Pipes:
 
     def stdio(self) -> Stdio:
         """The container's ends, owned by this object until `started`."""
+        from wherry.monitor.protocol import STDERR, STDOUT
         from wherry.runtime.create import Stdio
 
         if self._job.terminal:
@@ -183,6 +221,8 @@ class Pipes:
 
     def started(self, console: int | None) -> None:
         """Close the container's ends, so that its exit is an end-of-file here; take over its terminal."""
+        from wherry.monitor.protocol import STDOUT
+
         for fd in self._inner:
             os.close(fd)
         self._inner.clear()

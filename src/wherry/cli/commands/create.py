@@ -32,16 +32,15 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Makes a container and prints its id."""
-    from contextlib import ExitStack
-
     from wherry.engine.create import create
     from wherry.engine.run import get_image
+    from wherry.engine.undo import Undo
 
     options = build(call)
     engine = call.engine()
     image = get_image(engine, options, when_pulling(call))
-    with ExitStack() as undo:
+    with Undo() as undo:
         record = create(engine, options, image, undo)
-        undo.pop_all()
+        undo.keep()
     print(record.id)
     return 0

@@ -37,13 +37,12 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Prints a plan."""
-    from contextlib import ExitStack
-
     from wherry.cli.commands.run import when_pulling
     from wherry.container.spec import build as build_spec
     from wherry.engine.create import create
     from wherry.engine.facts import gather
     from wherry.engine.run import get_image
+    from wherry.engine.undo import Undo
     from wherry.errors import InvalidArgument
     from wherry.runtime.plan import plan
 
@@ -53,7 +52,7 @@ def main(call: Call) -> int:
     options = build(call)
     engine = call.engine()
     image = get_image(engine, options, when_pulling(call))
-    with ExitStack() as undo:
+    with Undo() as undo:
         record = create(engine, options, image, undo)
         rootfs = engine.snapshotter.mounts(
             record.diff_ids, record.id, idmap=bool(record.id_base), userxattr=engine.rootless
