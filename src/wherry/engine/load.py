@@ -13,7 +13,7 @@ from wherry.engine.progress import OneAtATime
 from wherry.engine.pull import PARALLEL, short
 from wherry.engine.record_image import record
 from wherry.engine.transfer import Crew, Meter, Whole
-from wherry.errors import Corrupt, WherryError
+from wherry.errors import Corrupt, NotSupported, WherryError
 from wherry.layers import compression, tar
 from wherry.layers.source import Source
 from wherry.oci import platform as platforms
@@ -94,6 +94,8 @@ def _keep(engine: Engine, found: tuple[ArchiveImage, ...], progress: Progress) -
     crew = Crew(PARALLEL, lambda: None)
     todo = {}
     for one in found:
+        if one.config.platform.os != platforms.host().os:
+            raise NotSupported(f"cannot load {one.config.platform.os} image on {platforms.host().os}")
         for descriptor, diff_id in zip(one.manifest.layers, one.config.diff_ids, strict=True):
             if unpack.is_whole(engine, descriptor.digest, diff_id):
                 progress.done(short(diff_id), "Layer already exists")

@@ -63,7 +63,11 @@ def pull(engine: Engine, reference: str, *, platform: str = "", progress: Progre
     name = references.parse(reference)
     wanted = _platform(platform)
     config = registry_config(engine)
-    return unpack.in_store(engine, lambda: _pull(engine, name, wanted, config, progress or Silent()))
+    try:
+        return unpack.in_store(engine, lambda: _pull(engine, name, wanted, config, progress or Silent()))
+    except Corrupt:
+        gc.collect(engine)  # what came along with a lie is not kept for another try
+        raise
 
 
 def _platform(text: str) -> Platform | None:
@@ -240,9 +244,11 @@ class _Pull:
         while unpacker.is_alive():
             unpacker.join(0.1)
             meter(unpacker.position)
-        if unpacker.error is not None and not isinstance(unpacker.error, Restarted):
-            raise unpacker.error
-        return unpacker.error is None
+        if unpacker.error is None:
+            return True
+        if isinstance(unpacker.error, Restarted) or growing.generation:
+            return False
+        raise unpacker.error
 
 
 class _Unpacker(threading.Thread):
@@ -266,7 +272,8 @@ class _Unpacker(threading.Thread):
         return self._follower.position
 
     def run(self) -> None:
-        """The thread: an unpacking error stops the download as well."""
+        """The thread.  A failure stops the download too, unless it may come of bytes that are yet to be verified: what
+        an interrupted download left may be damaged, and is then fetched again."""
         try:
             unpack.unpack(
                 self._engine,
@@ -276,7 +283,7 @@ class _Unpacker(threading.Thread):
                 options=self._options,
                 waiting=self._crew.check,
             )
-        except Restarted as error:
+        except (Restarted, Corrupt) as error:
             self.error = error
         except BaseException as error:
             self.error = error
