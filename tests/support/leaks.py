@@ -77,12 +77,9 @@ def cgroups_of(ids: set[str]) -> list[Path]:
 
 def cgroups() -> Iterator[Path]:
     """Every cgroup of Wherry's containers: what is in a directory ``wherry`` of any hierarchy."""
-    for hierarchy in [CGROUPS, *(path for path in CGROUPS.glob("*") if path.is_dir())]:
-        for found in hierarchy.glob("**/wherry"):
-            if found.is_dir():
-                yield from (path for path in found.glob("**/*") if path.is_dir())
-        if hierarchy == CGROUPS and (CGROUPS / "cgroup.controllers").exists():
-            return
+    for parent, names, _files in os.walk(CGROUPS):  # which does not mind that directories vanish meanwhile
+        if "wherry" in Path(parent).relative_to(CGROUPS).parts:
+            yield from (Path(parent) / name for name in names)
 
 
 def of(directory: Path, ids: set[str] | None = None) -> list[str]:
