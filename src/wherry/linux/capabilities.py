@@ -54,7 +54,7 @@ def bounding() -> int:
     bits = 0
     for number in range(64):
         try:
-            bits |= call("prctl", _CAPBSET_READ, number, 0, 0, 0) << number
+            bits |= syscall.prctl(_CAPBSET_READ, number) << number
         except OSError:
             break
     return bits
@@ -65,7 +65,7 @@ def limit_bounding(keep: int) -> None:
     for number in range(64):
         if not keep >> number & 1:
             try:
-                call("prctl", _CAPBSET_DROP, number, 0, 0, 0)
+                syscall.prctl(_CAPBSET_DROP, number)
             except OSError as error:
                 if error.errno == errno.EINVAL:  # past the kernel's last capability
                     return

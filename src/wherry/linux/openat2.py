@@ -38,38 +38,25 @@ def open_in(root: int, path: str | bytes, flags: int, resolve: int = IN_ROOT, mo
 def make_directories(root: int, path: str | bytes, resolve: int = IN_ROOT, mode: int = 0o755) -> int:
     """An O_PATH descriptor of the directory ``path`` inside ``root``; what is missing of it is made.
 
-    Each missing part is made in the directory already held open, so nothing that changes the tree meanwhile can
-    lead the creation outside of it.
+    Each missing part is made in a directory that is held open, so nothing that changes the tree meanwhile can lead
+    the creation outside of it.
     """
     try:
         return open_in(root, path, _DIRECTORY, resolve)
     except OSError as error:
         if error.errno != errno.ENOENT:
             raise
-    parts = [part for part in os.fsdecode(path).split("/") if part and part != "."]
-    if ".." in parts:
+    above, _, name = os.fsdecode(path).rstrip("/").rpartition("/")
+    if name in ("", ".", ".."):
         raise failed("openat2", errno.EINVAL)
-    return _make_parts(root, parts, resolve, mode)
-
-
-def _make_parts(root: int, parts: list[str], resolve: int, mode: int) -> int:
-    here = open_in(root, "/" if resolve & IN_ROOT else ".", _DIRECTORY, resolve)
-    for depth, part in enumerate(parts):
-        try:
-            # from the root each time: an absolute link on the way is relative to the root, not to its directory
-            following = open_in(root, "/".join(parts[: depth + 1]), _DIRECTORY, resolve)
-        except OSError as error:
-            if error.errno != errno.ENOENT:
-                os.close(here)
-                raise
-            try:
-                following = _make_one(here, part, mode)
-            except OSError:
-                os.close(here)
-                raise
-        os.close(here)
-        here = following
-    return here
+    if above:
+        parent = make_directories(root, above, resolve, mode)
+    else:
+        parent = open_in(root, "/" if resolve & IN_ROOT else ".", _DIRECTORY, resolve)
+    try:
+        return _make_one(parent, name, mode)
+    finally:
+        os.close(parent)
 
 
 def _make_one(parent: int, name: str, mode: int) -> int:

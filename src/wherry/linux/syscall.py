@@ -187,6 +187,14 @@ def call(name: str, *arguments: int | bytes | None) -> int:
     return result
 
 
+def prctl(option: int, argument: int) -> int:
+    """prctl(2), for those who make dozens of them."""
+    result = _syscall(NUMBERS["prctl"], option, argument, 0, 0, 0, 0)
+    if result < 0:
+        raise failed("prctl", _get_errno())
+    return result
+
+
 def call_holding_lock(name: str, *arguments: int | bytes | None) -> int:
     """Like `call` without letting go of the interpreter lock: for calls that return twice."""
     number = NUMBERS.get(name)

@@ -105,9 +105,13 @@ class Process:
         os.close(self.pidfd)
         self.pidfd = -1
         if self.cgroup is not None:
-            self.cgroup.kill()
+            if not self._own_pids():
+                self.cgroup.kill()  # with pids of its own, nobody outlives the first process (pid_namespaces(7))
             self.cgroup.remove()
         self._hooks("poststop", "stopped")
+
+    def _own_pids(self) -> bool:
+        return any(isinstance(one, ops.Clone) and "pid" in one.new for one in self._operations)
 
     def _hooks(self, stage: str, status: str) -> None:
         found = (self._spec.get("hooks") or {}).get(stage)

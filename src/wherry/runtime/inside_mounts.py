@@ -92,7 +92,8 @@ def attach(inside: Inside, op: ops.Attach) -> None:
     if op.keep_mode and existed and op.kind == "tmpfs":
         os.chmod(".", stat.S_IMODE(found.st_mode), dir_fd=tree)
     m.attach(tree, target)
-    _propagate(tree, op.propagation)
+    if op.propagation:
+        _propagate(tree, op.propagation)
     os.close(target)
     if op.kind == "proc":
         inside.procfs = tree

@@ -141,6 +141,8 @@ class Mounts:
         if kind == "devpts":
             data = tuple(option for option in data if self._group_is_mapped(option))
             data = tuple(option for option in data if option != "newinstance")
+        # a file system of one's own is private; a clone of the host's may be shared with it
+        propagation = options.propagation or (_PRIVATE if self._fallback(kind) else 0)
         keep_mode = kind == "tmpfs" and not any(option.startswith("mode=") for option in data)
         strict = in_strict_place(target)
         op = OpenFilesystem(
@@ -153,9 +155,7 @@ class Mounts:
             self.early.append(op)
         else:
             self.late.append(op)
-        self.late.append(
-            Attach(slot, target, kind, options.propagation or _PRIVATE, strict=strict, keep_mode=keep_mode)
-        )
+        self.late.append(Attach(slot, target, kind, propagation, strict=strict, keep_mode=keep_mode))
         if target == "/dev" and kind == "tmpfs" and not situation.makes_nodes:
             self.late += [MakeDevice(device, True) for device in devices if device.path.startswith("/dev/")]
 
@@ -209,7 +209,7 @@ class Mounts:
             return
         base = OpenFilesystem(self._slot(), "tmpfs", ("mode=755",), options.set & ~m.ATTR_RDONLY, "tmpfs")
         self.early.append(base)
-        self.late.append(Attach(base.slot, target, "tmpfs", _PRIVATE, strict=in_strict_place(target)))
+        self.late.append(Attach(base.slot, target, "tmpfs", strict=in_strict_place(target)))
         links: list[tuple[str, str]] = []
         for directory, names in directories.items():
             place = directory.rpartition("/")[2]
@@ -231,11 +231,12 @@ class Mounts:
         situation = self.situation
         if "cgroup" in situation.new or (not situation.new_user and kind == "cgroup2"):
             self.early.append(OpenFilesystem(slot, kind, data, options.set, kind))
+            self.late.append(Attach(slot, target, kind, strict=True))
         else:
             # seen through the host's own mount: without a cgroup namespace in a user namespace never writable
             deep = options.set | (m.ATTR_RDONLY if situation.new_user else 0)
             self._tree(OpenBind(slot, directory, True, deep_set=deep), slot)
-        self.late.append(Attach(slot, target, kind, _PRIVATE, strict=True))
+            self.late.append(Attach(slot, target, kind, _PRIVATE, strict=True))
 
 
 def id_maps(entries: list[dict[str, int]] | None) -> tuple[IdMap, ...]:
