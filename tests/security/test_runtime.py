@@ -56,12 +56,18 @@ def test_cve_2019_5736_the_stub_cannot_be_written() -> None:
 
 
 def test_cve_2019_5736_exec_shows_no_interpreter(bundle: Bundle) -> None:
-    """A process inside looks at every other process's executable while others enter."""
+    """A process inside looks at every other process's executable while others enter.
+
+    With a user namespace even CAP_SYS_PTRACE must not help: those who enter are not dumpable from birth.
+    """
     before = _digest(PYTHON)
+    if bundle.mode != "host":
+        for names in bundle.spec["process"]["capabilities"].values():
+            names.append("CAP_SYS_PTRACE")
     look = "while :; do for p in /proc/[0-9]*; do e=$(readlink $p/exe) && echo $e; done; done > /tmp/seen 2>/dev/null"
     bundle.spec["process"]["args"] = ["sh", "-c", look]
     one = {**bundle.spec["process"], "args": ["true"]}
-    found = bundle.run(exec=[one] * 10, signal=signal.SIGKILL)
+    found = bundle.run(exec=[one] * 20, signal=signal.SIGKILL)
     assert all(answer.get("code") == 0 for answer in found.answer["exec"]), found.answer
     places = (bundle.root / "tmp/seen", bundle.directory / "upper/tmp/seen")
     seen = {line for place in places if place.exists() for line in place.read_text().splitlines()}
@@ -290,3 +296,15 @@ def test_no_process_of_the_runtime_is_left(bundle: Bundle) -> None:
     bundle.run("true")
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(bundle.directory) not in listed
+
+
+def test_cve_2019_5736_an_init_of_ours_hides_its_interpreter(bundle: Bundle) -> None:
+    """Pid 1 is a Python process, as root as the command: nothing inside may open its executable or its memory."""
+    before = _digest(PYTHON)
+    bundle.spec["annotations"] = {"org.wherry.init": "true"}
+    found = bundle.sh("readlink /proc/1/exe; ls /proc/1/fd; cat /proc/1/maps; readlink /proc/self/exe")
+    assert found.lines() == ["/bin/busybox"], found
+    _script(bundle, "attack", "#!/proc/self/exe\n")
+    if bundle.mode == "host":
+        assert bundle.run("/attack").code == 127
+    assert _digest(PYTHON) == before
