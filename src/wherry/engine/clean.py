@@ -34,17 +34,6 @@ def remove_container_files(engine: Engine, record: ContainerRecord) -> None:
         remove_unused(engine, names)
 
 
-def remove_cgroup(engine: Engine, record: ContainerRecord) -> None:
-    """Kill what is left in a container's control group and remove it; no error when it is gone."""
-    from wherry.container.facts import Facts
-    from wherry.container.spec import cgroup_path
-    from wherry.linux import cgroup
-
-    group = cgroup.open_cgroup(engine.host.cgroups, cgroup_path(record, Facts()))
-    group.kill()
-    group.remove()
-
-
 def remove_tree(path: str) -> None:
     """Remove a directory of ours and everything in it; no error when it is not there."""
     try:

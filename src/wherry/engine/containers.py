@@ -81,6 +81,9 @@ def find(engine: Engine, name: str) -> ContainerRow:
 
 def list_containers(engine: Engine) -> list[ContainerRow]:
     """Every container as it is now, the newest first."""
+    from wherry.engine.sweep import sweep
+
+    sweep(engine)
     found = []
     for row in containers.list_all(engine.db):
         try:
@@ -109,9 +112,10 @@ def _refreshed(engine: Engine, row: ContainerRow) -> ContainerRow:
 def _bury(engine: Engine, row: ContainerRow) -> None:
     """The monitor was killed, and its container with it (PR_SET_PDEATHSIG): say so and clear up."""
     record = load(row)
-    from wherry.engine.clean import remove_cgroup, remove_container_files, remove_tree
+    from wherry.engine.clean import remove_container_files, remove_tree
+    from wherry.engine.sweep import remove_group
 
-    remove_cgroup(engine, record)
+    remove_group(engine, row.id)
     if record.options.auto_remove:
         containers.delete(engine.db, row.id)
         remove_container_files(engine, record)
@@ -131,6 +135,7 @@ def _bury(engine: Engine, row: ContainerRow) -> None:
 def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = False) -> str:
     """``docker rm``; gives back the name.  Raises `NotFound`, `Conflict` for a running one without ``force``."""
     from wherry.engine.clean import remove_container_files
+    from wherry.engine.sweep import sweep
 
     row = find(engine, name)
     if row.status == "running":
@@ -145,6 +150,7 @@ def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = Fa
     if not volumes:
         record = record.replace(mounts=())
     remove_container_files(engine, record)
+    sweep(engine)
     return name
 
 

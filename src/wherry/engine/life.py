@@ -98,11 +98,16 @@ class Life:
             )
 
     def cleanup(self) -> None:
-        """Remove the directories of a container that has gone; keep what a stopped one may be started with."""
+        """Remove the directories of a container that has gone; keep what a stopped one may be started with.
+
+        What others left behind is swept as well: here nobody waits for it.
+        """
         from wherry.engine.clean import remove_container_files, remove_tree
+        from wherry.engine.sweep import sweep
 
         if self._record.options.auto_remove:
             remove_container_files(self._engine, self._record)
         else:
             remove_tree(self._engine.layout.run_container(self._record.id))
         self._lock.release(remove=True)
+        sweep(self._engine)

@@ -82,6 +82,7 @@ _ACTIONS: dict[type[Op], Callable[[Inside, Any], None]] = {
     ops.Seccomp: inside_process.seccomp,
     ops.SetUser: inside_process.set_user,
     ops.ChangeDirectory: inside_process.change_directory,
+    ops.DieWithParent: inside_process.die_with_parent,
     ops.AwaitStart: await_start,
     ops.Execute: execution.execute,
 }

@@ -1,0 +1,70 @@
+"""Putting right what processes that were killed left behind.
+
+A container's row is written before its directories and removed before them, so a directory without a row is garbage;
+its monitor's lock tells whether somebody is still busy with it.  The directory in the run root goes last, so whatever
+else is left (a cgroup, changes on disk) can be found from it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from wherry.engine.clean import as_owner, remove_tree
+from wherry.engine.containers import monitor_lock
+from wherry.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.engine.engine import Engine
+
+ENDED = ("exited", "dead")
+
+
+def sweep(engine: Engine) -> int:
+    """Remove the remains of containers that are gone; how many there were.  Cheap when there are none."""
+    layout = engine.layout
+    kept, running = set(os.listdir(layout.containers)), set(os.listdir(layout.run_containers))
+    if not kept and not running:
+        return 0
+    status = {row.id: row.status for row in containers.list_all(engine.db)}  # read after the directories
+    gone = (kept | running) - status.keys()
+    ended = {identity for identity in running if status.get(identity) in ENDED}
+    count = 0
+    for identity in gone | ended:
+        lock = monitor_lock(engine, identity)
+        if not lock.try_acquire():
+            continue  # its monitor is at it
+        try:
+            _remove(engine, identity, everything=identity in gone)
+            count += 1
+        finally:
+            lock.release(remove=True)
+    return count
+
+
+def _remove(engine: Engine, identity: str, *, everything: bool) -> None:
+    remove_group(engine, identity)
+    if everything:
+
+        def remove() -> int:
+            engine.snapshotter.remove_upper(identity)
+            remove_tree(engine.layout.container(identity))
+            return 0
+
+        as_owner(engine, remove)
+    remove_tree(engine.layout.run_container(identity))
+
+
+def remove_group(engine: Engine, identity: str) -> None:
+    """Kill what is left in a container's control group, which its bundle names, and remove it."""
+    from wherry.fastjson import JSONError, loads
+    from wherry.linux import cgroup
+
+    try:
+        with open(f"{engine.layout.run_container(identity)}/config.json") as file:
+            path = loads(file.read())["linux"]["cgroupsPath"]
+    except (OSError, JSONError, KeyError, TypeError):
+        return  # it was never started
+    group = cgroup.open_cgroup(engine.host.cgroups, path)
+    group.kill()
+    group.remove()
