@@ -6,7 +6,7 @@ breaks the file (https://sqlite.org/wal.html).  Closing the last connection woul
 as much, so short-lived processes end without closing.
 
 ``import sqlite3`` would import ``datetime`` and ``collections``; its C half is all that is needed here
-(docs/decisions/0010-sqlite.md).
+(docs/decisions/0013-sqlite.md).
 
 A connection belongs to the thread and the process that opened it: `Database` opens one for each, and a forked child
 never touches the one it inherited (https://sqlite.org/howtocorrupt.html, section 2.6).
