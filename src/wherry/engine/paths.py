@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "REQUEST_METHOD")
+
+
 class Paths(Record):
     """``root`` survives a reboot, ``run`` need not; ``config`` are directories read in order, later ones win;
     ``docker_config`` is the directory of Docker's ``config.json``, which holds registry credentials."""
@@ -25,6 +28,7 @@ class Paths(Record):
     config: tuple[str, ...]
     docker_config: str
     cache: str
+    proxies: tuple[tuple[str, str], ...] = ()  # the variables that name proxies, as they are set
 
 
 def find(environ: Mapping[str, str], *, root: str = "", run: str = "", config: str = "") -> Paths:
@@ -47,7 +51,8 @@ def find(environ: Mapping[str, str], *, root: str = "", run: str = "", config: s
     if config:
         configs += (config,)
     docker_config = environ.get("DOCKER_CONFIG") or os.path.join(home or "/", ".docker")
-    return Paths(root, run, configs, docker_config, os.path.join(root, "cache"))
+    proxies = tuple((name, environ[name]) for name in _PROXIES if name in environ)
+    return Paths(root, run, configs, docker_config, os.path.join(root, "cache"), proxies)
 
 
 def _xdg(environ: Mapping[str, str], name: str, home: str, default: str) -> str:

@@ -76,6 +76,7 @@ def _platform(text: str) -> Platform | None:
 
 def registry_config(engine: Engine) -> RegistryConfig:
     """What is configured about registries for this caller."""
+    from wherry.registry import proxy
     from wherry.registry.config import RegistryConfig
 
     paths = engine.paths
@@ -83,6 +84,7 @@ def registry_config(engine: Engine) -> RegistryConfig:
         [f"{directory}/registries.toml" for directory in paths.config],
         certificates=("/etc/docker/certs.d", *(f"{directory}/certs.d" for directory in paths.config)),
         docker_config=f"{paths.docker_config}/config.json",
+        proxies=proxy.from_environment(dict(paths.proxies)),
     )
 
 
