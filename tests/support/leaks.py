@@ -137,7 +137,7 @@ class Snapshot:
         )
         return cls(
             frozenset(mounts),
-            frozenset(map(str, cgroups())),
+            frozenset(path.name for path in cgroups()),
             frozenset(os.listdir("/sys/class/net")),
             frozenset(rules.stdout.splitlines() if rules else ()),
             frozenset(os.listdir("/dev/shm") + os.listdir("/dev/mqueue") if os.path.isdir("/dev/mqueue") else ()),
