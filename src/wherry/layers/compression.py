@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from wherry.errors import Corrupt, NotSupported
 from wherry.record import Record
 
-PIECE = 256 << 10
+PIECE = 120 << 10
 _COMPRESSED_PIECE = 64 << 10
 _ZSTD_WINDOW = 128 << 20
 

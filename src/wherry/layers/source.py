@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from wherry.errors import Corrupt
 from wherry.layers.compression import PIECE, Readable
 
-_AHEAD = 12
+_AHEAD = 16
 
 
 class Source:
