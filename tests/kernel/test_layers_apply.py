@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,36 @@ def in_namespace(base: int, function: Callable[[], Any]) -> int:
 
     maps = (IdMap(0, base, 65536),)
     return in_user_namespace((maps, maps), run)
+
+
+FULL = """
+import io, os, sys
+from support.tars import END, member
+from wherry.errors import StorageFull
+from wherry.layers.apply import apply
+from wherry.rootfs.overlay import OverlaySnapshotter
+
+snapshotter = OverlaySnapshotter(sys.argv[1], sys.argv[1])
+data = b"".join(member(f"d{number}/file", bytes(100_000)) for number in range(int(sys.argv[2]))) + END
+try:
+    with snapshotter.prepare("sha256:" + "a" * 64) as staging:
+        apply(io.BytesIO(data), staging.fd)
+        staging.commit()
+except StorageFull as error:
+    print("full:", error, "|", error.hint)
+print(os.listdir(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(("options", "files"), [("size=1m", 100), ("nr_inodes=50", 60)])
+def test_a_full_disk_leaves_nothing(tmp_path: Path, options: str, files: int) -> None:
+    path = os.pathsep.join(str(Path(__file__).parents[depth] / name) for depth, name in ((2, "src"), (1, "")))
+    script = f"mount -t tmpfs -o {options} tmpfs '{tmp_path}' && exec '{sys.executable}' -c \"$0\" '{tmp_path}' {files}"
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, FULL]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path})
+    first, last = done.stdout.splitlines()
+    assert first.startswith("full: no space left on device while unpacking 'd") and first.endswith("keeps its state")
+    assert last == "[]"
 
 
 @pytest.fixture
