@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -373,3 +375,32 @@ def test_other_runtimes(host_bundle: Bundle, program: str, terminal: bool) -> No
     assert out.splitlines() == ["from boat"] and found.code == 4, found
     missing = host_bundle.run("nonesuch", **request)
     assert missing.error and missing.error[0] == "CommandNotFound", missing.error
+
+
+@pytest.mark.parametrize("kinds", [("user",), ("user", "pid", "ipc"), ("ipc", "network"), ("pid",), ("pid", "network")])
+def test_namespaces_of_another_container(user_bundle: Bundle, kinds: tuple[str, ...]) -> None:
+    """``--pid container:…`` and its like; the view of procfs and sysfs is that of the namespace joined."""
+    files = {"user": "user", "pid": "pid", "ipc": "ipc", "network": "net"}
+    other = json.loads(json.dumps(user_bundle.spec))
+    for one in other["linux"]["namespaces"]:
+        if one["type"] in kinds:
+            one["path"] = "/proc/{pid}/ns/" + files[one["type"]]
+    other["linux"]["cgroupsPath"] += "-other"
+    names = "".join(f"readlink /proc/self/ns/{files[kind]};" for kind in kinds)
+    script = names + " ps | grep -c 'sleep [6]0'; ls /sys/class/net; ls -d /proc/[0-9]* | grep -c ."
+    other["process"]["args"] = ["sh", "-c", script]
+    place = user_bundle.directory / "other"
+    for name in ("upper", "work"):
+        (place / name).mkdir(parents=True)
+        os.chown(place / name, BASE, BASE)
+    root = {**(user_bundle.overlay() or {}), "upper": str(place / "upper"), "work": str(place / "work")}
+    if "user" in kinds:  # nobody maps the ids of layers there
+        shutil.copytree(user_bundle.root, place / "root", symlinks=True)
+        root = {"type": "bind", "source": str(place / "root")}
+    found = user_bundle.run("sleep", "60", beside={"spec": other, "rootfs": root}, signal=signal.SIGKILL)
+    beside = found.answer["beside"]
+    assert "error" not in beside, beside
+    lines = beside["out"].splitlines()
+    assert lines[: len(kinds)] == [beside["namespaces"][files[kind]] for kind in kinds]
+    assert lines[len(kinds) : -1] == ["1" if "pid" in kinds else "0", "lo"]
+    assert int(lines[-1]) < 10  # not the host's processes

@@ -75,6 +75,8 @@ def _run(request: dict, answer: dict) -> None:
         process.start()
         if request.get("exec"):
             answer["exec"] = [_exec(request, process, host, one) for one in request["exec"]]
+        if request.get("beside"):
+            answer["beside"] = _beside(request["beside"], process, host)
         if request.get("signal"):
             if request.get("wait_for"):
                 _until_exists(request["wait_for"])
@@ -85,6 +87,39 @@ def _run(request: dict, answer: dict) -> None:
         answer["code"] = os.waitstatus_to_exitcode(process.wait())
     finally:
         process.delete()
+
+
+def _beside(asked: dict, container: object, host: object) -> dict:
+    """A second container that joins namespaces of the first."""
+    from wherry.errors import WherryError
+    from wherry.oci.mount import Mount
+    from wherry.runtime.create import Stdio, create
+
+    kinds = ("user", "pid", "ipc", "net")
+    found: dict[str, object] = {"namespaces": {kind: os.readlink(f"/proc/{container.pid}/ns/{kind}") for kind in kinds}}
+    for one in asked["spec"]["linux"]["namespaces"]:
+        if "path" in one:
+            one["path"] = one["path"].format(pid=container.pid)
+    fields = asked["rootfs"]
+    rootfs = Mount(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    read, write = os.pipe()
+    try:
+        process = create(asked["spec"], host=host, rootfs=rootfs, stdio=Stdio(0, write, write), container_id="beside")
+        try:
+            process.start()
+            os.close(write)
+            write = -1
+            found["out"] = _read(read, None)
+            found["code"] = os.waitstatus_to_exitcode(process.wait())
+        finally:
+            process.delete()
+    except WherryError as error:
+        found["error"] = [type(error).__name__, error.message, error.hint, error.exit_code]
+    finally:
+        os.close(read)
+        if write >= 0:
+            os.close(write)
+    return found
 
 
 def _exec(request: dict, container: object, host: object, one: dict) -> dict:

@@ -38,6 +38,8 @@ _PROC_FILES = (
     "slabinfo",
     "sys/kernel/ns_last_pid",
 )
+#: File systems that show a namespace; its owner may make them, or the host's root.
+_VIEWS = {"proc": "pid", "sysfs": "network", "mqueue": "ipc"}
 _STANDARD_DEVICES = (("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9))
 _STANDARD_LINKS = (
     ("fd", "/proc/self/fd"),
@@ -71,7 +73,7 @@ class Mounts:
         """Plan the opening of the root file system and return its slot."""
         slot = self._slot()
         # a root that the host's root mounts would honour device nodes in image layers
-        attributes = m.ATTR_NODEV if self.situation.new_user else 0
+        attributes = m.ATTR_NODEV if self.situation.in_user else 0
         self._tree(OpenRoot(slot, root, attributes), slot)
         return slot
 
@@ -151,6 +153,10 @@ class Mounts:
         if target == "/dev" and kind == "tmpfs":
             self.device_directory = True
             self._device_directory(op, devices)
+        elif situation.parent_opens and kind in _VIEWS and _VIEWS[kind] not in situation.new:
+            view = _VIEWS[kind]
+            join = (view, situation.joined[view]) if view in situation.joined else ("", "")
+            self._tree(op.replace(join=join), slot)
         elif situation.opens_early(kind):
             self.early.append(op)
         else:
@@ -161,11 +167,11 @@ class Mounts:
 
     def _fallback(self, kind: str) -> str:
         situation = self.situation
-        if kind == "sysfs" and situation.new_user and "network" not in situation.new:
+        if kind == "sysfs" and situation.in_user and "network" not in situation.new:
             return "/sys"
-        if kind == "mqueue" and situation.new_user and "ipc" not in situation.new:
+        if kind == "mqueue" and situation.in_user and "ipc" not in situation.new:
             return "/dev/mqueue"
-        if kind == "proc" and "pid" not in situation.new:
+        if kind == "proc" and "pid" not in situation.new and "pid" not in situation.joined:
             return "/proc"
         return ""
 
@@ -195,7 +201,7 @@ class Mounts:
         """Plan the devices that are not on a ``/dev`` made with them."""
         for device in devices:
             if not (self.device_directory and device.path.startswith("/dev/")):
-                self.late.append(MakeDevice(device, not self.situation.makes_nodes or self.situation.new_user))
+                self.late.append(MakeDevice(device, not self.situation.makes_nodes or self.situation.in_user))
 
     def _cgroup(self, target: str, options: Options) -> None:
         layout = self.situation.host.cgroups
@@ -229,12 +235,12 @@ class Mounts:
     def _hierarchy(self, kind: str, data: tuple[str, ...], directory: str, target: str, options: Options) -> None:
         slot = self._slot()
         situation = self.situation
-        if "cgroup" in situation.new or (not situation.new_user and kind == "cgroup2"):
+        if "cgroup" in situation.new or (not situation.in_user and kind == "cgroup2"):
             self.early.append(OpenFilesystem(slot, kind, data, options.set, kind))
             self.late.append(Attach(slot, target, kind, strict=True))
         else:
             # seen through the host's own mount: without a cgroup namespace in a user namespace never writable
-            deep = options.set | (m.ATTR_RDONLY if situation.new_user else 0)
+            deep = options.set | (m.ATTR_RDONLY if situation.in_user else 0)
             self._tree(OpenBind(slot, directory, True, deep_set=deep), slot)
             self.late.append(Attach(slot, target, kind, _PRIVATE, strict=True))
 

@@ -83,7 +83,8 @@ class OpenFilesystem(Op):
     """Make a file system of a type into a slot; ``devices`` and ``links`` (path, target) are put on it.
 
     Paths of devices and links are relative to it; ``owner`` is the links'.  ``fallback`` is a path of the host that is
-    cloned instead when the kernel does not allow the type here (proc and sysfs in a nested user namespace).
+    cloned instead when the kernel does not allow the type here (proc and sysfs in a nested user namespace).  ``join``
+    is a namespace, (name, path), whose view the file system has (pid for proc, network for sysfs, ipc for mqueue).
     """
 
     does = "mount {type}"
@@ -97,3 +98,4 @@ class OpenFilesystem(Op):
     links: tuple[tuple[str, str], ...] = ()
     owner: tuple[int, int] = (0, 0)
     fallback: str = ""
+    join: tuple[str, str] = ("", "")

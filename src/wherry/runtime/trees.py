@@ -8,6 +8,7 @@ import stat
 
 from wherry.errors import NotSupported
 from wherry.linux import mount as m
+from wherry.linux import namespaces as ns
 from wherry.linux.syscall import CallError, call, failed
 from wherry.runtime.ops import Device, OpenBind, OpenFilesystem, OpenRoot
 
@@ -140,7 +141,7 @@ def open_bind(op: OpenBind, namespaces: UserNamespaces) -> int:
 def open_filesystem(op: OpenFilesystem) -> int:
     """A file system of its own, with what belongs on it."""
     try:
-        tree = m.new(op.type, op.options, op.attributes, op.source)
+        tree = _new_in(op) if op.join[0] else m.new(op.type, op.options, op.attributes, op.source)
     except CallError as error:
         if not op.fallback or error.errno not in (errno.EPERM, errno.EACCES, errno.EBUSY):
             raise
@@ -166,6 +167,29 @@ def open_filesystem(op: OpenFilesystem) -> int:
         os.close(tree)
         raise
     return tree
+
+
+def _new_in(op: OpenFilesystem) -> int:
+    """Make a file system while in another namespace."""
+    name, path = op.join
+    flag = ns.FLAGS[name]
+    back = os.open(f"/proc/self/ns/{ns.FILES[name]}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            ns.enter(there, flag)
+        finally:
+            os.close(there)
+        try:
+            if name == "pid":  # which is entered by children only
+                from wherry.runtime import compat
+
+                return compat.in_child(lambda: m.new(op.type, op.options, op.attributes, op.source))
+            return m.new(op.type, op.options, op.attributes, op.source)
+        finally:
+            ns.enter(back, flag)
+    finally:
+        os.close(back)
 
 
 def _is_device(directory: int, name: str, device: Device) -> bool:
