@@ -7,7 +7,11 @@ import os
 import sys
 
 if not __package__:
-    sys.path.append(__file__[: -len("/wherry/__main__.py")] or "/")
+    root = __file__[: -len("wherry/__main__.py")]
+    sys.path.append(root)
+    from wherry import precompiled
+
+    precompiled.install(root)
 
 from wherry.cli.main import main
 

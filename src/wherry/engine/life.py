@@ -102,6 +102,7 @@ class Life:
 
         What others left behind is swept as well: here nobody waits for it.
         """
+        from wherry import precompiled
         from wherry.engine.clean import remove_container_files, remove_tree
         from wherry.engine.sweep import sweep
 
@@ -111,3 +112,4 @@ class Life:
             remove_tree(self._engine.layout.run_container(self._record.id))
         self._lock.release(remove=True)
         sweep(self._engine)
+        precompiled.refresh()

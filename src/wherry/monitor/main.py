@@ -13,6 +13,7 @@ import marshal
 import os
 from struct import pack, unpack
 
+from wherry import precompiled
 from wherry.errors import SystemFailure, WherryError
 from wherry.record import Record
 
@@ -72,7 +73,7 @@ class Monitor:
             return
         try:
             self.channel.close()
-            _leave_terminal(theirs.fileno())
+            _leave_terminal([theirs.fileno(), *precompiled.descriptors()])
             load()
             job = _receive(theirs)
             if job is not None:
@@ -106,14 +107,17 @@ def _receive(channel: _socket.socket) -> Job | None:
     return Job(**marshal.loads(body)) if len(body) == size else None
 
 
-def _leave_terminal(kept: int) -> None:
-    """Become a session of its own, with no terminal, and no descriptors of the parent's but the channel."""
+def _leave_terminal(kept: list[int]) -> None:
+    """Become a session of its own, with no terminal, and of the parent's descriptors only those in ``kept``."""
     os.setsid()
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    os.closerange(3, kept)
-    os.closerange(kept + 1, _ALL_DESCRIPTORS)
+    first = 3
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = fd + 1
+    os.closerange(first, _ALL_DESCRIPTORS)
     os.chdir("/")
 
 
