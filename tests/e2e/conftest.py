@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support import images, leaks, needs, users
 from support.command import Wherry
 

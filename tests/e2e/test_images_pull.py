@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from support import images
 from support.command import Wherry
 from support.images import Image, Layer
 from support.registry import Registry
+from support.users import User
 
 
 def test_pull_list_inspect_remove(anyone: Wherry, registry: Registry, python_image: images.Built) -> None:
@@ -140,3 +142,48 @@ def test_names_that_lead_nowhere(wherry: Wherry, registry: Registry, name: str, 
     assert result.code == 1
     assert words.format(registry.host) in result.err
     assert len(result.err.strip().splitlines()) <= 2
+
+
+def test_with_a_single_id(
+    wherry_as: Callable[[User], Wherry], rootless_single: User, registry: Registry, tmp_path: Path
+) -> None:
+    """Without subordinate ids every file belongs to the caller, whoever the layer says it belongs to."""
+    layer = Layer().directory("home/x", uid=1000, gid=1000).file("home/x/f", b"x", uid=1000, mode=0o640)
+    layer.device("dev/null", "c", 1, 3).file("etc/gone", b"")
+    built = Image([layer, Layer().whiteout("etc/gone")]).build(tmp_path)
+    name = registry.push(built, "single:1")
+    wherry = wherry_as(rootless_single)
+    wherry.ok("pull", name)
+    files = [path for path in (wherry.root / "layers").rglob("*") if path.name == "f"]
+    assert [(path.stat().st_uid, path.stat().st_mode & 0o777) for path in files] == [(rootless_single.uid, 0o640)]
+    assert "Deleted" in wherry.ok("rmi", name)
+    assert list((wherry.root / "layers").glob("[0-9a-f]*")) == []
+
+
+def test_owners_are_subordinate_ids(
+    wherry_as: Callable[[User], Wherry], rootless: User, registry: Registry, tmp_path: Path
+) -> None:
+    layer = Layer().file("root", b"x").file("user", b"x", uid=1000, gid=1000)
+    name = registry.push(Image([layer]).build(tmp_path), "owners:1")
+    wherry = wherry_as(rootless)
+    wherry.ok("pull", name)
+    owners = {path.name: path.stat().st_uid for path in (wherry.root / "layers").rglob("*") if path.is_file()}
+    assert owners["root"] == rootless.uid
+    assert owners["user"] not in (1000, rootless.uid)
+    assert "Deleted" in wherry.ok("rmi", name)
+
+
+@pytest.mark.needs("root")
+def test_layers_that_need_a_fix_up(wherry: Wherry, registry: Registry, busybox: images.Built, tmp_path: Path) -> None:
+    """A layer that only implies a directory leaves the owner and mode that the one below gave it."""
+    below = Layer().directory("srv", mode=0o1777).file("srv/a", b"a")
+    above = Layer().file("srv/b", b"b").hardlink("srv/c", "srv/a")
+    built = Image([below, above]).build(tmp_path, busybox)
+    name = registry.push(built, "fixup:1")
+    wherry.ok("pull", name)
+    assert (wherry.root / "layers" / built.id[7:]).is_dir()
+    script = "stat -c %a /srv; cat /srv/a /srv/b /srv/c; stat -c %h /srv/c"
+    out = wherry.ok("run", "--rm", "--network", "none", name, "sh", "-c", script)
+    assert out.split() == ["1777", "aba2"] or out == "1777\naba2\n", out
+    wherry.ok("rmi", name)
+    assert list((wherry.root / "layers").glob("[0-9a-f]*")) == []

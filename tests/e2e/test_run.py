@@ -10,6 +10,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+
 from support.command import Wherry, wait_for
 
 
@@ -351,8 +352,8 @@ def test_masked_and_read_only_paths(box: Wherry) -> None:
 
 
 def test_devices(box: Wherry) -> None:
-    out = run(box, "busybox", "sh", "-c", "cd /dev; ls -d null zero full random urandom tty fd stdin ptmx shm pts mqueue"
-              "; echo x > null; head -c 3 zero | wc -c; ls /dev/vda 2>&1; true")  # fmt: skip
+    out = run(box, "busybox", "sh", "-c", "cd /dev; ls -d null zero full random urandom tty fd stdin ptmx shm pts"
+              " mqueue; echo x > null; head -c 3 zero | wc -c; ls /dev/vda 2>&1; true")  # fmt: skip
     assert out.split()[:12] == "fd full mqueue null ptmx pts random shm stdin tty urandom zero".split()
     assert "No such file" in out
 

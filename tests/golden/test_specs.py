@@ -16,8 +16,8 @@ from wherry.container import merge, spec, users, volumes
 from wherry.container.facts import DeviceNode, Facts
 from wherry.container.options import ContainerOptions, DeviceMapping, DeviceRate, MountOption, Ulimit
 from wherry.container.record import ContainerRecord
+from wherry.linux.ids import IdMap
 from wherry.oci.image import ImageConfig
-from wherry.oci.mount import IdMap
 
 SPECS = Path(__file__).parent / "specs"
 ID = "0123456789abcdef" * 4

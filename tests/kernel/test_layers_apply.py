@@ -230,8 +230,8 @@ def apply_into(fd: int, data: bytes, options: ApplyOptions) -> None:
 
 
 def in_namespace(base: int, function: Callable[[], Any]) -> int:
+    from wherry.linux.ids import IdMap
     from wherry.linux.namespaces import in_user_namespace
-    from wherry.oci.mount import IdMap
 
     def run() -> int:
         function()

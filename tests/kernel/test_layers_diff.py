@@ -17,7 +17,7 @@ from support.overlays import Store
 from support.tars import directory, hardlink, member, symlink
 from wherry.errors import NotSupported
 from wherry.layers.diff import Written, diff
-from wherry.oci.mount import IdMap
+from wherry.linux.ids import IdMap
 
 pytestmark = pytest.mark.needs("root")
 

@@ -36,7 +36,8 @@ def directory() -> Path:
 
 
 OVERLAY = """
-    from wherry.oci.mount import IdMap, Mount
+    from wherry.linux.ids import IdMap
+    from wherry.oci.mount import Mount
     from wherry.linux import mount, namespaces
     from wherry.runtime import compat, trees
     from wherry.linux.syscall import failed
@@ -74,7 +75,7 @@ def test_overlay_with_id_mapped_layers_on_new_and_old_kernels(directory: Path, w
 def test_in_user_namespace_as_root_and_as_a_user(directory: Path) -> None:
     code = """
         from wherry.linux import namespaces, prctl
-        from wherry.oci.mount import IdMap
+        from wherry.linux.ids import IdMap
         uid, base, size = (int(one) for one in sys.argv[1:4])
         if uid:
             os.setgroups([]); os.setgid(uid); os.setuid(uid)
@@ -115,7 +116,7 @@ def test_a_refusal_of_newuidmap_is_its_own_words() -> None:
     code = """
         from wherry.errors import Forbidden
         from wherry.linux import namespaces, prctl
-        from wherry.oci.mount import IdMap
+        from wherry.linux.ids import IdMap
         uid = int(sys.argv[1])
         os.setgroups([]); os.setgid(uid); os.setuid(uid)
         prctl.set_dumpable(True)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.container.options import Pairs
-    from wherry.oci.mount import IdMap
+    from wherry.linux.ids import IdMap
 
 
 class Identity(Record):

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from wherry.container.record import ContainerRecord
     from wherry.engine.paths import Paths
     from wherry.linux.host import Host
-    from wherry.oci.mount import IdMap
+    from wherry.linux.ids import IdMap
     from wherry.rootfs.overlay import OverlaySnapshotter
     from wherry.store.content import Content
     from wherry.store.db import Database

@@ -112,7 +112,7 @@ def _joined(engine: Engine, record: ContainerRecord) -> dict[str, Any]:
     """The namespace files of the running containers that this one joins, and the ids that come with them."""
     from wherry.container.record import ID_COUNT
     from wherry.engine.containers import find
-    from wherry.oci.mount import IdMap
+    from wherry.linux.ids import IdMap
 
     paths: dict[str, str] = {}
     found: dict[str, Any] = {}

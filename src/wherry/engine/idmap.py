@@ -6,7 +6,7 @@ import errno
 import os
 
 from wherry.linux import ids, mount, namespaces
-from wherry.oci.mount import IdMap
+from wherry.linux.ids import IdMap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from wherry.layers import attributes, tar
 from wherry.layers.tarwriter import header, padding
 from wherry.layers.tree import MAX_DEPTH, MAX_NAME, shown
 from wherry.linux import trees
-from wherry.oci.mount import IdMap
+from wherry.linux.ids import IdMap
 from wherry.record import Record
 
 _PIECE = 256 << 10

@@ -6,7 +6,7 @@ import errno
 import os
 
 from wherry.errors import Forbidden, SystemFailure
-from wherry.oci.mount import IdMap
+from wherry.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 _PROGRAMS = ("/usr/bin/newuidmap", "/usr/bin/newgidmap")
 _MAXIMUM = 1 << 20
+
+
+class IdMap(Record):
+    """``size`` ids from ``container`` inside are the ids from ``host`` outside (user_namespaces(7))."""
+
+    container: int
+    host: int
+    size: int
 
 
 def subordinate(path: str, user: int, name: str = "") -> tuple[tuple[int, int], ...]:

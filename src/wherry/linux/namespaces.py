@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from wherry.oci.mount import IdMap
+    from wherry.linux.ids import IdMap
 
 CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000

@@ -5,14 +5,6 @@ from __future__ import annotations
 from wherry.record import Record
 
 
-class IdMap(Record):
-    """``size`` ids from ``container`` inside are the ids from ``host`` outside (user_namespaces(7))."""
-
-    container: int
-    host: int
-    size: int
-
-
 class Mount(Record):
     """One file system to mount as a root.
 

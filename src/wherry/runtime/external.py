@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from wherry.linux.cgroup import Cgroup
     from wherry.linux.host import Host
-    from wherry.oci.mount import IdMap, Mount
+    from wherry.linux.ids import IdMap
+    from wherry.oci.mount import Mount
     from wherry.runtime.inside import Stdio
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

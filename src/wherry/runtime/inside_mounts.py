@@ -19,7 +19,7 @@ from wherry.runtime.mounts import in_strict_place, may_cover_proc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wherry.oci.mount import IdMap
+    from wherry.linux.ids import IdMap
     from wherry.runtime.ops import Op
 
 _STRICT = IN_ROOT | NO_SYMLINKS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from wherry.errors import InvalidArgument
 from wherry.linux import mount as m
-from wherry.oci.mount import IdMap, Mount
+from wherry.linux.ids import IdMap
+from wherry.oci.mount import Mount
 from wherry.runtime import options as mount_options
 from wherry.runtime.ops import (
     Attach,

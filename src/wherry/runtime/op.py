@@ -9,7 +9,8 @@ A *tree* is a mount that is attached nowhere yet; it is kept in a numbered slot 
 
 from __future__ import annotations
 
-from wherry.oci.mount import IdMap, Mount
+from wherry.linux.ids import IdMap
+from wherry.oci.mount import Mount
 from wherry.record import Record
 
 TYPE_CHECKING = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry.oci.mount import IdMap
+from wherry.linux.ids import IdMap
 from wherry.runtime.op import Device, Op, OpenBind, OpenFilesystem, OpenRoot
 
 TYPE_CHECKING = False

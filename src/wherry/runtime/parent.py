@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from wherry.oci.mount import IdMap
+    from wherry.linux.ids import IdMap
     from wherry.runtime.channel import Channel
     from wherry.runtime.create import Process
     from wherry.runtime.inside import Prepared

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from wherry.errors import InvalidArgument, NotSupported
 from wherry.linux import capabilities
+from wherry.linux.ids import IdMap
 from wherry.linux.namespaces import FLAGS
-from wherry.oci.mount import IdMap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

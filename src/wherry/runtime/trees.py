@@ -16,7 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wherry.oci.mount import IdMap, Mount
+    from wherry.linux.ids import IdMap
+    from wherry.oci.mount import Mount
     from wherry.runtime.ops import Op
 
     #: Gives a descriptor of a user namespace with the maps asked for (none: the container's own).

@@ -11,7 +11,7 @@ from wherry.container.facts import DeviceNode, Facts, Identity
 from wherry.container.options import ContainerOptions, Ulimit
 from wherry.container.record import ContainerRecord, MountPoint
 from wherry.errors import InvalidArgument, NotSupported
-from wherry.oci.mount import IdMap
+from wherry.linux.ids import IdMap
 
 BASE = 0x70000000
 

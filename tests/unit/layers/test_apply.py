@@ -163,8 +163,26 @@ def test_links_on_the_way_stay_inside(layer: Make) -> None:
     data += symlink("top", "/") + member("top/seven", b"7") + member("lib/../eight", b"8")
     path, applied = layer(data)
     inside = tars.tree(path)
-    expected = {"usr", "usr/lib", "usr/lib/one", "usr/lib/two", "usr/lib/three", "usr/lib/five", "usr/up", "lib", "abs",
-                "gone", "not", "not/here", "not/here/yet", "not/here/yet/four", "six", "top", "seven", "eight"}
+    expected = {
+        "usr",
+        "usr/lib",
+        "usr/lib/one",
+        "usr/lib/two",
+        "usr/lib/three",
+        "usr/lib/five",
+        "usr/up",
+        "lib",
+        "abs",
+        "gone",
+        "not",
+        "not/here",
+        "not/here/yet",
+        "not/here/yet/four",
+        "six",
+        "top",
+        "seven",
+        "eight",
+    }
     assert set(inside) == expected
     assert stat.S_IMODE((path / "usr/lib").stat().st_mode) == 0o711
     assert stat.S_IMODE((path / "usr/lib/five").stat().st_mode) == 0o700
@@ -262,8 +280,13 @@ def test_a_link_to_itself_is_kept(layer: Make) -> None:
 
 def test_xattrs(layer: Make) -> None:
     keep = {"SCHILY.xattr.user.note": b"\0value\n", "LIBARCHIVE.xattr.user.other": "dmFsdWU="}
-    drop = {"SCHILY.xattr.user.overlay.opaque": "y", "SCHILY.xattr.trusted.overlay.redirect": "/", 
-            "SCHILY.xattr.security.selinux": "x", "SCHILY.xattr.security.ima": "x", "SCHILY.xattr.made.up": "x"}
+    drop = {
+        "SCHILY.xattr.user.overlay.opaque": "y",
+        "SCHILY.xattr.trusted.overlay.redirect": "/",
+        "SCHILY.xattr.security.selinux": "x",
+        "SCHILY.xattr.security.ima": "x",
+        "SCHILY.xattr.made.up": "x",
+    }
     path, _ = layer(
         pax(keep | drop) + member("f", b"1") + pax(keep | drop) + directory("d") + pax(keep) + symlink("l", "f")
     )

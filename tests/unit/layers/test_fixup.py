@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from support import tars
 from support.tars import directory, hardlink, member, pax, symlink
-
 from wherry.errors import Corrupt
 from wherry.layers import fixup
 from wherry.layers.apply import Applied

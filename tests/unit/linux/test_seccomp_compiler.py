@@ -6,8 +6,8 @@ import random
 from typing import Any
 
 import pytest
-from support.bpf import ALLOW, AUDIT, ERRNO, KILL, LOG, decode, meaning, run, value_of, verify
 
+from support.bpf import ALLOW, AUDIT, ERRNO, KILL, LOG, decode, meaning, run, value_of, verify
 from wherry.errors import InvalidArgument, NotSupported
 from wherry.linux import seccomp
 from wherry.linux.seccomp import compiler

@@ -11,8 +11,8 @@ import tempfile
 from typing import Any
 
 import pytest
-from support.bpf import AUDIT, decode, run, value_of
 
+from support.bpf import AUDIT, decode, run, value_of
 from wherry.linux import seccomp
 from wherry.linux.seccomp import compiler
 
