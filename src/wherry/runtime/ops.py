@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 __all__ = ["Device", "Op", "OpenBind", "OpenFilesystem", "OpenRoot"]
 
 
-# The parent's side
-
-
 class MakeCgroup(Op):
     """Make the control group and write its limits.  ``resources`` is the specification's ``linux.resources``."""
 
@@ -94,9 +91,6 @@ class OpenTrees(Op):
     outside = True
 
     trees: tuple[Op, ...]
-
-
-# The child's side, in the order in which a plan has them
 
 
 class JoinCgroup(Op):
@@ -228,7 +222,7 @@ class WaitForHooks(Op):
 
 
 class RunHooks(Op):
-    """Run hooks inside: ``createContainer`` before, ``startContainer`` after the host's files are out of reach."""
+    """Run hooks inside: ``createContainer`` before, ``startContainer`` after the pivot."""
 
     does = "run {stage} hooks"
 
@@ -394,8 +388,7 @@ class AwaitStart(Op):
 
 
 class Execute(Op):
-    """Become the command.  ``shield`` replaces the interpreter by a sealed stub first (CVE-2019-5736); ``init`` keeps
-    this process as pid 1, which runs the command as its child."""
+    """Become the command: ``shield`` by way of a sealed stub (CVE-2019-5736), ``init`` as the child of this process."""
 
     does = "exec {args[0]}"
 
