@@ -11,6 +11,7 @@ import gc
 import os
 
 from wherry.errors import WherryError
+from wherry.linux import prctl
 from wherry.runtime import channel, inside_mounts, inside_process, ops
 from wherry.runtime import execute as execution
 from wherry.runtime.inside import Inside, Prepared
@@ -38,7 +39,12 @@ def run_hooks(inside: Inside, op: ops.RunHooks) -> None:
 
 
 def await_start(inside: Inside, _op: ops.AwaitStart) -> None:
-    """Say that all is ready; go on when told to."""
+    """Say that all is ready; go on when told to.
+
+    From here on the process is killed when its creator ends (PR_SET_PDEATHSIG, prctl(2)): nobody else looks after it.
+    A change of user would clear that, so it comes last; a creator that has ended before is noticed by the channel.
+    """
+    prctl.set_parent_death_signal(_signal.SIGKILL)
     inside.channel.send(channel.READY)
     inside.channel.expect(channel.START)
 
@@ -82,7 +88,6 @@ _ACTIONS: dict[type[Op], Callable[[Inside, Any], None]] = {
     ops.Seccomp: inside_process.seccomp,
     ops.SetUser: inside_process.set_user,
     ops.ChangeDirectory: inside_process.change_directory,
-    ops.DieWithParent: inside_process.die_with_parent,
     ops.AwaitStart: await_start,
     ops.Execute: execution.execute,
 }

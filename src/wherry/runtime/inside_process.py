@@ -62,7 +62,6 @@ def hostname(_inside: Inside, op: ops.SetHostname) -> None:
             syscall.call(call, encoded, len(encoded))
 
 
-_SIGKILL = 9
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
 
@@ -254,14 +253,6 @@ def set_user(_inside: Inside, op: ops.SetUser) -> None:
     caps.set_own(op.effective, op.permitted, op.inheritable)
     caps.set_ambient(op.ambient)
     os.umask(0o022 if op.umask is None else op.umask)
-
-
-def die_with_parent(_inside: Inside, _op: ops.DieWithParent) -> None:
-    """prctl(2), PR_SET_PDEATHSIG; last, because a change of user clears it.
-
-    A parent that has ended before this is noticed at once: the channel that the start comes through is closed.
-    """
-    prctl.set_parent_death_signal(_SIGKILL)
 
 
 def change_directory(inside: Inside, op: ops.ChangeDirectory) -> None:

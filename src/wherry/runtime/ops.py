@@ -375,12 +375,6 @@ class ChangeDirectory(Op):
     path: str
 
 
-class DieWithParent(Op):
-    """Be killed when the process that created the container ends (PR_SET_PDEATHSIG): nobody else looks after it."""
-
-    does = "set the parent death signal"
-
-
 class AwaitStart(Op):
     """Report that all is ready and wait to be started."""
 

@@ -259,7 +259,6 @@ def process_ops(spec: dict[str, Any], situation: Situation, *, joins_container: 
     if linux.get("seccomp") and not no_new_privileges:
         found.append(ops.Seccomp())  # needs CAP_SYS_ADMIN, which goes away next
     found.append(user)
-    found.append(ops.DieWithParent())
     found.append(ops.AwaitStart())
     hooks = (spec.get("hooks") or {}).get("startContainer")
     if hooks and not joins_container:
