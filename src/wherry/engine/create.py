@@ -50,7 +50,7 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Und
         path=command(merged)[0],
         args=command(merged)[1:],
         mounts=mounts,
-        diff_ids=(*image.diff_ids, image.fixup) if image.fixup else image.diff_ids,
+        diff_ids=image.stack,
         manifest=image.manifest,
         snapshotter=SNAPSHOTTER,
         runtime=merged.runtime or OWN_RUNTIME,

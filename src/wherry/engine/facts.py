@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
+    from wherry.linux.ids import IdMap
     from wherry.oci.mount import Mount
 
 _PING = "net.ipv4.ping_group_range"
@@ -32,13 +33,16 @@ def gather(engine: Engine, record: ContainerRecord, rootfs: Mount) -> Facts:
         bounding = tuple(capabilities.names(host.bounding & capabilities.ALL))
     uid_map, gid_map = engine.id_maps if engine.rootless else ((), ())
     layers = (rootfs.upper, *rootfs.lower)
+    identity = users.resolve(
+        options.user,
+        options.group_add,
+        lookup.read(layers, "etc/passwd", users.MAX_FILE) or b"",
+        lookup.read(layers, "etc/group", users.MAX_FILE) or b"",
+    )
+    if engine.rootless and identity.groups == (identity.gid,) and _size(gid_map) == 1:
+        identity = identity.replace(groups=())  # setgroups(2) is denied where only one group is mapped
     facts = Facts(
-        identity=users.resolve(
-            options.user,
-            options.group_add,
-            lookup.read(layers, "etc/passwd", users.MAX_FILE) or b"",
-            lookup.read(layers, "etc/group", users.MAX_FILE) or b"",
-        ),
+        identity=identity,
         hostname=os.uname().nodename,
         rootless=engine.rootless,
         uid_map=uid_map,
@@ -77,9 +81,13 @@ def seccomp(engine: Engine, record: ContainerRecord, facts: Facts) -> dict[str, 
     return filters.docker_default(granted, host.machine, host.kernel)
 
 
+def _size(maps: tuple[IdMap, ...]) -> int:
+    return sum(one.size for one in maps)
+
+
 def _mapped(facts: Facts, record: ContainerRecord) -> int:
     if facts.uid_map:
-        return sum(one.size for one in facts.uid_map)
+        return _size(facts.uid_map)
     return 65536 if record.id_base else 1 << 31
 
 

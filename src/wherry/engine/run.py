@@ -37,18 +37,34 @@ def get_image(engine: Engine, options: ContainerOptions, progress: Progress) -> 
 
     if options.pull != "always":
         try:
-            return images.resolve(engine.db, options.image)
+            image = images.resolve(engine.db, options.image)
+            if not options.platform or _is_for(options.platform, image):
+                return image
+            raise NotFound(
+                "image",
+                options.image,
+                f"image with reference {options.image} was found but does not provide the specified platform "
+                f"({options.platform})",
+            )
         except NotFound:
             if options.pull == "never":
                 raise
     from wherry.engine.pull import pull
     from wherry.oci.reference import parse
 
-    reference = parse(options.image).tagged()
+    name = parse(options.image).tagged().familiar()
     if options.pull != "always":
-        progress.message(f"Unable to find image '{reference.familiar()}' locally")
-    pull(engine, reference.familiar(), platform=options.platform, progress=progress)
-    return images.resolve(engine.db, options.image)
+        progress.message(f"Unable to find image '{name}' locally")
+    pulled = pull(engine, name, platform=options.platform, progress=progress)
+    progress.message(f"Digest: {pulled.digest}")
+    progress.message(f"Status: {'Downloaded newer image' if pulled.newer else 'Image is up to date'} for {name}")
+    return images.resolve(engine.db, pulled.image_id)
+
+
+def _is_for(platform: str, image: ImageRow) -> bool:
+    from wherry.oci.platform import matches, parse
+
+    return matches(parse(platform), parse(image.platform))
 
 
 def start_container(engine: Engine, options: ContainerOptions, image: ImageRow, monitor: Monitor) -> None:
