@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from wherry.container import merge, spec, users, volumes
+from wherry.container import check, merge, spec, users, volumes
 from wherry.container.facts import DeviceNode, Facts
 from wherry.container.options import ContainerOptions, DeviceMapping, DeviceRate, MountOption, Ulimit
 from wherry.container.record import ContainerRecord
@@ -147,7 +147,7 @@ def made(name: str) -> dict[str, Any]:
     """The spec of one case, through every step that the engine takes."""
     image, asked, facts, id_base = CASES[name]
     options = merge.merge(ContainerOptions(**asked), image)
-    spec.check(options, cpus=4, cpuset="0-3", mems="0")
+    check.check(options, cpus=4, cpuset="0-3", mems="0")
     path, *args = merge.command(options)
     points = tuple(
         point.replace(source=f"/volumes/{point.name if not point.anonymous else 'anonymous'}/_data")

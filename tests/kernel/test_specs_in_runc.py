@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from wherry.container import merge, spec
+from wherry.container import check, merge, spec
 from wherry.container.facts import Facts, Identity
 from wherry.container.options import ContainerOptions, Ulimit
 from wherry.container.record import ContainerRecord, MountPoint, new_id
@@ -40,7 +40,7 @@ def run(scratch: Path) -> Run:
             for path in (bundle, root, *root.rglob("*")):
                 os.chown(path, id_base, id_base, follow_symlinks=False)
         options = merge.merge(ContainerOptions(cmd=("sh", "-c", script), network_mode="none", **asked), ImageConfig())
-        spec.check(options)
+        check.check(options)
         identity = new_id()
         path, *args = merge.command(options)
         record = ContainerRecord(

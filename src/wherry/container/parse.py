@@ -215,7 +215,7 @@ def pairs(entries: tuple[tuple[str, str], ...]) -> Pairs:
 
 
 def sysctl(text: str) -> tuple[str, str]:
-    """``net.ipv4.ip_forward=1``; whether it is allowed depends on the namespaces (`wherry.container.spec.check`)."""
+    """``net.ipv4.ip_forward=1``; whether it is allowed depends on its namespaces (`wherry.container.check`)."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise InvalidArgument(f"sysctl '{text}' is not allowed", hint="write NAME=VALUE")

@@ -8,8 +8,9 @@ OCI runtime spec 1.2: https://github.com/opencontainers/runtime-spec.
 from __future__ import annotations
 
 from wherry.container import capabilities, defaults, merge, modes, mounts, resources, security
+from wherry.container.check import INIT_ANNOTATION, check_sysctl
 from wherry.container.record import ID_COUNT
-from wherry.errors import InvalidArgument, NotSupported
+from wherry.errors import NotSupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,18 +22,7 @@ if TYPE_CHECKING:
     from wherry.oci.runtime_spec import Spec
 
 VERSION = "1.2.0"
-INIT_ANNOTATION = "org.wherry.init"
 
-_NAMESPACED_KERNEL = (
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.shm_rmid_forced",
-)
 _UNLIMITED = (1 << 64) - 1
 
 
@@ -90,27 +80,6 @@ def build(record: ContainerRecord, facts: Facts) -> Spec:
     return spec  # type: ignore[return-value]
 
 
-def check(options: ContainerOptions, *, cpus: int = 0, cpuset: str = "", mems: str = "") -> None:
-    """Everything that can be refused before anything is made; `InvalidArgument` in Docker's words.
-
-    Give merged options, the number of CPUs and the lists of usable CPUs and memory nodes ("0-3").
-    """
-    modes.check(options)
-    resources.check(options, cpus=cpus, cpuset=cpuset, mems=mems)
-    if options.cap_add or options.cap_drop:
-        capabilities.normalise(options.cap_add)
-        capabilities.normalise(options.cap_drop)
-    if options.security_opt:
-        security.parse(options)
-    for name, _value in options.sysctls:
-        _check_sysctl(name, options)
-    if ".." in options.cgroup_parent.split("/"):
-        raise InvalidArgument(f"invalid cgroup parent: {options.cgroup_parent}")
-    for name, value in options.annotations:
-        if not name or (name == INIT_ANNOTATION and value != "true"):
-            raise InvalidArgument("invalid annotation: it needs a name")
-
-
 def host_name(record: ContainerRecord, facts: Facts) -> str:
     """What the container calls itself: as asked, the host's name where it shares that, else its short id."""
     options = record.options
@@ -147,25 +116,9 @@ def sysctls(
         for name in facts.absent_sysctls:
             values.pop(name, None)
     for name, value in options.sysctls:
-        _check_sysctl(name, options)
+        check_sysctl(name, options)
         values[name] = value
     return values
-
-
-def _check_sysctl(name: str, options: ContainerOptions) -> None:
-    name = name.replace("/", ".")
-    if name in _NAMESPACED_KERNEL or name.startswith("fs.mqueue."):
-        if options.ipc_mode == "host" or modes.container_of(options.ipc_mode):
-            raise InvalidArgument(f"sysctl '{name}' is not allowed in the host's or another container's ipc namespace")
-    elif name.startswith("net."):
-        if options.network_mode == "host" or modes.container_of(options.network_mode):
-            raise InvalidArgument(
-                f"sysctl '{name}' is not allowed in the host's or another container's network namespace"
-            )
-    else:
-        raise InvalidArgument(
-            f"sysctl '{name}' is not allowed", hint="only those of the net, ipc and mqueue namespaces"
-        )
 
 
 def _id_maps(record: ContainerRecord, facts: Facts) -> tuple[list[dict[str, int]], list[dict[str, int]]]:

@@ -9,9 +9,9 @@ import os
 import time
 
 from wherry.container import modes
+from wherry.container.check import check
 from wherry.container.merge import command, merge
 from wherry.container.record import ContainerRecord, new_id
-from wherry.container.spec import check
 from wherry.errors import Conflict, InvalidArgument, WherryError
 from wherry.oci.image import ImageConfig
 from wherry.store import containers
@@ -152,8 +152,8 @@ def _make_directories(engine: Engine, record: ContainerRecord, undo: Undo) -> No
     os.mkdir(layout.container(record.id), 0o700)
     undo.callback(_remove_files, engine, record)
     os.mkdir(layout.run_container(record.id), 0o700)
-    owner = record.id_base or engine.host.euid
-    engine.snapshotter.make_upper(record.id, owner, record.id_base or engine.host.egid)
+    base = record.id_base
+    engine.snapshotter.make_upper(record.id, base or os.geteuid(), base or os.getegid())
 
 
 def _remove_files(engine: Engine, record: ContainerRecord) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.container.record import ContainerRecord
@@ -23,6 +25,7 @@ class Engine:
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
+        self._euid, self._egid = os.geteuid(), os.getegid()
         self._layout: Layout | None = None
         self._db: Database | None = None
         self._host: Host | None = None
@@ -80,7 +83,7 @@ class Engine:
     @property
     def rootless(self) -> bool:
         """Whether the caller is not root."""
-        return self.host.euid != 0
+        return self._euid != 0
 
     @property
     def id_maps(self) -> tuple[tuple[IdMap, ...], tuple[IdMap, ...]]:
@@ -90,19 +93,16 @@ class Engine:
 
             from wherry.linux.ids import unprivileged_maps
 
-            host = self.host
             try:
-                name = pwd.getpwuid(host.euid).pw_name
+                name = pwd.getpwuid(self._euid).pw_name
             except KeyError:
                 name = ""
-            self._id_maps = unprivileged_maps(host.euid, host.egid, name)
+            self._id_maps = unprivileged_maps(self._euid, self._egid, name)
         return self._id_maps
 
     @property
     def layers_can_be_mapped(self) -> bool:
         """Whether the file system of the layers has id-mapped mounts; the answer is kept until the kernel changes."""
-        import os
-
         status = os.stat(self.layout.layers)
         answer = f"{self.layout.cache}/idmap-{os.uname().release}-{status.st_dev}"
         try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from wherry.container.record import ContainerRecord
 from wherry.engine.containers import monitor_lock
 from wherry.errors import Conflict, WherryError
-from wherry.oci.mount import Mount
+from wherry.fastjson import dumps
 from wherry.store import containers
 
 TYPE_CHECKING = False
@@ -15,10 +16,24 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.engine.engine import Engine
+    from wherry.oci.mount import Mount
+    from wherry.oci.runtime_spec import Spec
     from wherry.runtime.create import Process, Stdio
     from wherry.runtime.external import ExternalProcess
 
 NOT_STARTED = 128  # exit code of a container that could not be started, where the error has none of its own
+
+
+def load(engine: Engine) -> None:
+    """Import and look up what the making of any container needs, while there is nothing else to do."""
+    from wherry.container import spec  # noqa: F401
+    from wherry.engine import facts  # noqa: F401
+    from wherry.linux import seccomp  # noqa: F401
+    from wherry.monitor import log, protocol, supervise  # noqa: F401
+    from wherry.runtime import create  # noqa: F401
+
+    _ = engine.host
+    engine.db.row("PRAGMA user_version")
 
 
 class Life:
@@ -27,8 +42,6 @@ class Life:
     def __init__(self, engine: Engine, details: dict[str, Any]) -> None:
         self._engine = engine
         self._record = ContainerRecord.from_json(details["record"]).replace(id_base=details["id_base"])
-        self._spec = details["spec"]
-        self._rootfs = Mount(**details["rootfs"])
         self._lock = monitor_lock(engine, self._record.id)
 
     def create(self, stdio: Stdio) -> Process | ExternalProcess:
@@ -36,14 +49,18 @@ class Life:
         engine, record = self._engine, self._record
         if not self._lock.try_acquire():
             raise Conflict(f"container {record.short_id} is already running")
-        bundle = engine.layout.run_container(record.id)
+        rootfs = engine.snapshotter.mounts(
+            record.diff_ids, record.id, idmap=bool(record.id_base), userxattr=engine.rootless
+        )
+        spec = runtime_spec(engine, record, rootfs)
+        bundle = write_bundle(engine, record, spec)
         if record.runtime == "wherry":
             from wherry.runtime.create import create
 
             return create(
-                self._spec,
+                spec,
                 host=engine.host,
-                rootfs=self._rootfs,
+                rootfs=rootfs,
                 stdio=stdio,
                 container_id=record.id,
                 bundle=bundle,
@@ -52,12 +69,12 @@ class Life:
         from wherry.runtime.external import create_external
 
         return create_external(
-            self._spec,
+            spec,
             program=record.runtime,
             host=engine.host,
             bundle=bundle,
             container_id=record.id,
-            rootfs=self._rootfs,
+            rootfs=rootfs,
             stdio=stdio,
         )
 
@@ -113,3 +130,29 @@ class Life:
         self._lock.release(remove=True)
         sweep(self._engine)
         precompiled.refresh()
+
+
+def runtime_spec(engine: Engine, record: ContainerRecord, rootfs: Mount) -> Spec:
+    """The OCI runtime spec of a container on this host.  Raises what it can be refused for."""
+    from wherry.container.spec import build
+    from wherry.engine.facts import gather
+
+    spec = build(record, gather(engine, record, rootfs))
+    if any(mount.relabel for mount in record.mounts):
+        from wherry.container.relabel import relabel
+
+        relabel(record.mounts, spec["linux"].get("mountLabel", ""))
+    return spec
+
+
+def write_bundle(engine: Engine, record: ContainerRecord, spec: Spec) -> str:
+    """Write ``config.json`` where runtimes, and the sweep after a crash, find it; gives the directory."""
+    bundle = engine.layout.run_container(record.id)
+    os.makedirs(bundle, 0o700, exist_ok=True)
+    with open(f"{bundle}/config.json", "w", opener=_private) as file:
+        file.write(dumps(spec))
+    return bundle
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

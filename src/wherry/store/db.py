@@ -18,21 +18,16 @@ import os
 from _thread import _local
 
 from wherry.errors import Corrupt, NotSupported, StorageFull, Unavailable, WherryError
+from wherry.store.sqlite import sqlite3
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
     from types import TracebackType
     from typing import Any
 
     Value = str | int | float | bytes | None
     Row = tuple[Any, ...]
-else:
-    try:
-        import _sqlite3 as sqlite3
-    except ImportError:
-        import sqlite3
 
 BUSY_SECONDS = 20.0
 CHECKPOINT_PAGES = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wherry.container import capabilities, modes, resources, security, spec
+from wherry.container import capabilities, check, modes, resources, security
 from wherry.container.options import ContainerOptions, DeviceRate
 from wherry.container.record import MountPoint
 from wherry.errors import InvalidArgument
@@ -60,7 +60,7 @@ MB = 1 << 20
 )  # fmt: skip
 def test_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(InvalidArgument, match=words):
-        spec.check(ContainerOptions(**options), cpus=4, cpuset="0-3", mems="0")  # type: ignore[arg-type]
+        check.check(ContainerOptions(**options), cpus=4, cpuset="0-3", mems="0")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_refused(options: dict[str, object], words: str) -> None:
     ],
 )
 def test_accepted(options: dict[str, object]) -> None:
-    spec.check(ContainerOptions(**options), cpus=4, cpuset="0-3", mems="0")  # type: ignore[arg-type]
+    check.check(ContainerOptions(**options), cpus=4, cpuset="0-3", mems="0")  # type: ignore[arg-type]
 
 
 def test_shm_follows_the_memory_limit() -> None:

@@ -38,9 +38,8 @@ COMMAND = Command(
 def main(call: Call) -> int:
     """Prints a plan."""
     from wherry.cli.commands.run import when_pulling
-    from wherry.container.spec import build as build_spec
     from wherry.engine.create import create
-    from wherry.engine.facts import gather
+    from wherry.engine.life import runtime_spec
     from wherry.engine.run import get_image
     from wherry.engine.undo import Undo
     from wherry.errors import InvalidArgument
@@ -57,7 +56,7 @@ def main(call: Call) -> int:
         rootfs = engine.snapshotter.mounts(
             record.diff_ids, record.id, idmap=bool(record.id_base), userxattr=engine.rootless
         )
-        spec = build_spec(record, gather(engine, record, rootfs))
+        spec = runtime_spec(engine, record, rootfs)
         bundle = engine.layout.run_container(record.id)
         operations = plan(dict(spec), engine.host, rootfs, container_id=record.id, bundle=bundle)
     if form == "spec":
