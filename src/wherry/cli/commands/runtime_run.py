@@ -41,7 +41,14 @@ def main(call: Call) -> int:
     from wherry.linux.host import probe
     from wherry.runtime.create import Stdio, create
 
-    process = create(spec, host=probe(), stdio=Stdio(0, 1, 2), container_id=call.arguments[0], bundle=bundle)
+    process = create(
+        spec,
+        host=probe(),
+        stdio=Stdio(0, 1, 2),
+        container_id=call.arguments[0],
+        bundle=bundle,
+        cache=_cache(call),
+    )
     try:
         process.start()
         if "pid-file" in call.values:
@@ -50,6 +57,14 @@ def main(call: Call) -> int:
         return _wait(process)
     finally:
         process.delete()
+
+
+def _cache(call: Call) -> str:
+    """Where compiled seccomp filters are kept, if the store is there already: a bundle needs none."""
+    from wherry.engine.paths import find
+
+    cache = find(call.environ(), **call.directories()).cache
+    return cache if os.path.isdir(cache) else ""
 
 
 def _read(path: str) -> dict[str, Any]:
