@@ -72,7 +72,7 @@ def test_overlay_with_id_mapped_layers_on_new_and_old_kernels(directory: Path, w
     assert str(directory) not in Path("/proc/self/mountinfo").read_text()
 
 
-def test_in_user_namespace_as_root_and_as_a_user(directory: Path) -> None:
+def test_in_user_namespace_as_root_and_as_a_user() -> None:
     code = """
         from wherry.linux import namespaces, prctl
         from wherry.linux.ids import IdMap
@@ -185,7 +185,8 @@ def test_the_slow_way_to_system_calls_is_the_same() -> None:
         import ctypes
         for bound in (syscall._bind_fast(), syscall._bind_slow()):
             free, held, hooks, scratch, address, errno = bound
-            print(free(syscall.NUMBERS["prctl"], 3, 0, 0, 0, 0, 0), free(syscall.NUMBERS["setns"], -1, 0, 0, 0, 0, 0), errno())
+            dumpable = free(syscall.NUMBERS["prctl"], 3, 0, 0, 0, 0, 0)
+            print(dumpable, free(syscall.NUMBERS["setns"], -1, 0, 0, 0, 0, 0), errno())
             free(syscall.NUMBERS["prctl"], 16, address, 0, 0, 0, 0)  # PR_GET_NAME
             print(bytes(memoryview(scratch).cast("B")[:6]), len(hooks))
     """
