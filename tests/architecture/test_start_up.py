@@ -6,8 +6,6 @@ import ast
 import subprocess
 import sys
 
-import pytest
-
 from source import PACKAGE, Module, imports, modules, walk
 
 SLOW = {
@@ -26,29 +24,29 @@ HOT = (
 )  # fmt: skip
 
 
-def hot(module: Module) -> bool:
-    return any(module.name == name or module.name.startswith(name + ".") for name in HOT)
+def hot() -> list[Module]:
+    return [one for one in modules() if any(one.name == name or one.name.startswith(name + ".") for name in HOT)]
 
 
-@pytest.mark.parametrize("module", [module for module in modules() if hot(module)], ids=str)
-def test_hot_modules_import_little(module: Module) -> None:
+def test_hot_modules_import_little() -> None:
     """At module level; a function may import what a person waits for anyway."""
     slow = [
         f"{module.where(node)}: {name}"
+        for module in hot()
         for node, name in imports(module, types=False, functions=False)
         if name.split(".")[0] in SLOW
     ]
     assert not slow, "\n".join(slow)
 
 
-@pytest.mark.parametrize("module", [module for module in modules() if hot(module)], ids=str)
-def test_hot_modules_do_not_evaluate_annotations(module: Module) -> None:
-    names = {f"{getattr(node, 'module', '')}" for node in module.tree.body if isinstance(node, ast.ImportFrom)}
-    annotated = any(
-        isinstance(node, ast.AnnAssign) or (isinstance(node, ast.FunctionDef) and (node.returns or node.args.args))
-        for node in walk(module.tree)
-    )
-    assert "__future__" in names or not annotated, f"{module.name}: from __future__ import annotations"
+def test_hot_modules_do_not_evaluate_annotations() -> None:
+    for module in hot():
+        names = {f"{getattr(node, 'module', '')}" for node in module.tree.body if isinstance(node, ast.ImportFrom)}
+        annotated = any(
+            isinstance(node, ast.AnnAssign) or (isinstance(node, ast.FunctionDef) and (node.returns or node.args.args))
+            for node in walk(module.tree)
+        )
+        assert "__future__" in names or not annotated, f"{module.name}: from __future__ import annotations"
 
 
 def test_importing_the_command_line_is_cheap() -> None:

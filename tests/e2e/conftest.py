@@ -16,7 +16,7 @@ from support.command import Wherry
 
 def _loaded(user: users.User | None, *built: images.Built) -> Iterator[Wherry]:
     one = Wherry.make(user)
-    with tempfile.TemporaryDirectory(prefix="w-", dir="/var/tmp") as directory:
+    with tempfile.TemporaryDirectory(dir=one.directory) as directory:
         os.chmod(directory, 0o755)
         for number, image in enumerate(built):
             archive = image.docker_archive(Path(directory) / f"{number}.tar", ("busybox", "everything")[number])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support import places
 from support.bundle import PYTHON
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -25,11 +28,8 @@ def run(code: str, *arguments: str) -> list[str]:
 
 
 @pytest.fixture
-def directory() -> Path:
-    import shutil
-    import tempfile
-
-    made = Path(tempfile.mkdtemp(prefix="wherry-linux-", dir="/var/tmp"))
+def directory() -> Iterator[Path]:
+    made = places.make("linux")
     made.chmod(0o755)
     yield made
     shutil.rmtree(made)

@@ -15,7 +15,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from support import tars
+from support import places, tars
 from support.tars import END, Dribble, directory, hardlink, header, member, pax, symlink
 from wherry.errors import Corrupt, WherryError
 from wherry.layers.apply import Applied, ApplyOptions, Limits, apply
@@ -34,7 +33,7 @@ from wherry.layers.compression import reader
 SOURCE = Path(__file__).parents[2] / "src"
 UP = "../" * 12
 #: Tars have to know where they would like to write before they are made.
-BASE = Path(tempfile.gettempdir()) / f"wherry-archives-{os.getpid()}"
+BASE = places.PLACE / f"wt-archives-{os.getpid()}-base"
 OUT = f"{BASE}/yard/outside"
 OPTIONS = [ApplyOptions(whiteouts="overlay-user", ownership="ignore", devices="skip")]
 if os.geteuid() == 0:
@@ -213,7 +212,9 @@ def test_cve_2025_4435_what_is_refused_is_not_unpacked(yard: Unpack) -> None:
     assert os.listdir(layer) == []
 
 
-@pytest.mark.parametrize("link", ["../outside", "../outside/file", f"{OUT}", f"{OUT}/file"])
+@pytest.mark.parametrize(
+    "link", ["../outside", "../outside/file", OUT, f"{OUT}/file"], ids=lambda link: link.replace(OUT, "OUT")
+)
 def test_cve_2024_12718_attributes_through_a_link(yard: Unpack, link: str) -> None:
     data = (
         symlink("l", link)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
+from support import places
 from support.bundle import Bundle
 
 ALL = ("user", "host", "rootless")
@@ -19,7 +18,7 @@ ALL = ("user", "host", "rootless")
 @contextmanager
 def scratch_bundle(mode: str) -> Iterator[Bundle]:
     """A bundle that is gone afterwards."""
-    directory = Path(tempfile.mkdtemp(prefix="wherry-runtime-", dir="/var/tmp"))
+    directory = places.make("runtime")
     directory.chmod(0o755)
     try:
         yield Bundle(directory, mode)

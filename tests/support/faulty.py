@@ -141,7 +141,7 @@ class Faulty:
         self.port = int(self._http.server_address[1])
         self.host = f"{address}:{self.port}"
         self.url = f"{'https' if tls else 'http'}://{self.host}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:

@@ -114,12 +114,12 @@ def test_the_container_outlives_its_client(tmp_path: Path) -> None:
 
 def test_a_client_that_reads_nothing_makes_the_container_wait() -> None:
     """Back-pressure: what is buffered is bounded although the container could write without end."""
-    container = Container(["sh", "-c", "yes | head -c 50000000"])
-    container.thread.join(1.5)
+    container = Container(["sh", "-c", "yes | head -c 20000000"])
+    container.thread.join(0.5)
     assert container.thread.is_alive()
     assert len(container.supervisor._to_client) < HIGH_WATER + 2 * 65536
     seen = container.read_all()
-    assert len(seen[STDOUT]) == 50_000_000
+    assert len(seen[STDOUT]) == 20_000_000
     container.end()
 
 

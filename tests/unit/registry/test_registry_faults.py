@@ -201,14 +201,14 @@ def test_a_long_retry_after_is_not_waited_for(client: Client, server: Faulty) ->
 
 @pytest.mark.parametrize("answer", [stall_after(0), drip(), drip(b"HTTP/1.1 100 Continue\r\n\r\n" * 50 + b"HTTP/1.1 ")])
 def test_silence_ends(client_of: Callable[..., Client], server: Faulty, answer: Answer) -> None:
-    client = client_of(connect_timeout=0.3, read_timeout=0.5, retry=RetryPolicy(tries=2, first=0.01))
+    client = client_of(connect_timeout=0.3, read_timeout=0.2, retry=RetryPolicy(tries=2, first=0.01))
     started = time.monotonic()
     assert "timeout" in refused(client, server, answer).message
     assert time.monotonic() - started < 5
 
 
 def test_a_body_in_drips_ends(client_of: Callable[..., Client], server: Faulty) -> None:
-    client = client_of(connect_timeout=0.3, read_timeout=0.5, retry=RetryPolicy(tries=2, first=0.01))
+    client = client_of(connect_timeout=0.3, read_timeout=0.2, retry=RetryPolicy(tries=2, first=0.01))
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
     started = time.monotonic()
     assert "stalled" in refused(client, server, drip(head)).message
@@ -216,7 +216,7 @@ def test_a_body_in_drips_ends(client_of: Callable[..., Client], server: Faulty) 
 
 
 def test_chunk_sizes_in_drips_end(client_of: Callable[..., Client], server: Faulty) -> None:
-    client = client_of(connect_timeout=0.3, read_timeout=0.5, retry=RetryPolicy(tries=2, first=0.01))
+    client = client_of(connect_timeout=0.3, read_timeout=0.2, retry=RetryPolicy(tries=2, first=0.01))
     started = time.monotonic()
     error = refused(client, server, drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"))
     assert isinstance(error, Unavailable)
