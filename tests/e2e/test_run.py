@@ -314,6 +314,37 @@ def test_host_namespaces_on_request(box: Wherry) -> None:
     assert link("pid", "--pid", "host") == os.readlink("/proc/self/ns/pid")
 
 
+@pytest.mark.needs("root")
+def test_namespaces_of_another_container(as_root: Wherry) -> None:
+    other = name()
+    script = "echo hello > /dev/shm/note; sleep 1000 & echo up; wait"
+    process = as_root.popen("run", "--rm", "--name", other, "--ipc", "shareable", "busybox", "sh", "-c", script)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    try:
+        join = ("--pid", f"container:{other}", "--network", f"container:{other}", "--ipc", f"container:{other}")
+        script = "pidof sleep | wc -w; cat /dev/shm/note; echo back > /dev/shm/answer; touch /x; stat -c %u /x"
+        assert run(as_root, *join, "busybox", "sh", "-c", script).split() == ["1", "hello", "0"]
+        pid = as_root.ok("inspect", "-f", "{{.State.Pid}}", other).strip()
+        script = "for n in net pid ipc user; do readlink /proc/self/ns/$n; done"
+        inside = run(as_root, *join, "busybox", "sh", "-c", script).split()
+        assert inside == [os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ("net", "pid", "ipc", "user")]
+        assert os.path.exists(f"/proc/{pid}/root/dev/shm/answer")
+        private = name()
+        hidden = as_root.popen("run", "--rm", "--name", private, "busybox", "sh", "-c", "echo up; sleep 1000")
+        assert hidden.stdout is not None
+        hidden.stdout.readline()
+        result = as_root("run", "--rm", "--ipc", f"container:{private}", "busybox", "true")
+        assert (result.code, "non-shareable IPC" in result.err) == (125, True)
+        as_root.ok("rm", "-f", private)
+        hidden.wait(20)
+    finally:
+        as_root.ok("rm", "-f", other)
+        process.wait(20)
+    result = as_root("run", "--rm", "--pid", f"container:{other}", "busybox", "true")
+    assert (result.code, f"No such container: {other}" in result.err) == (125, True)
+
+
 def test_capabilities_are_dockers(box: Wherry) -> None:
     def caps(*options: str) -> dict[str, int]:
         out = run(box, *options, "busybox", "grep", "Cap", "/proc/self/status")
@@ -430,7 +461,7 @@ def test_labels_and_annotations_are_kept(box: Wherry, scratch: Path) -> None:
 )
 def test_contradictions_and_mistakes(box: Wherry, options: list[str], words: str) -> None:
     before = box.ok("ps", "-a", "-q")
-    result = box("run", *options, "busybox", "true")
+    result = box("run", "--rm", *options, "busybox", "true")
     assert result.code == 125, str(result)
     assert words in result.err, str(result)
     assert box.ok("ps", "-a", "-q") == before

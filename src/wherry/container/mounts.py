@@ -115,15 +115,13 @@ def _asked(mount: MountPoint, facts: Facts, ids: IdMaps | None) -> dict[str, Any
             options.append("rro" if recursive else "ro")
     if mount.propagation:
         options.append(mount.propagation)
-    made = defaults.mount(mount.destination, "bind", _source(mount), options)
+    if mount.subpath:
+        options.append(f"X-mount.subdir={mount.subpath}")  # found when it is mounted: containers write to the volume
+    made = defaults.mount(mount.destination, "bind", mount.source, options)
     if ids is not None:
         made["uidMappings"], made["gidMappings"] = ids
         options.append("ridmap" if "rbind" in options and mount.type == "bind" else "idmap")
     return made
-
-
-def _source(mount: MountPoint) -> str:
-    return f"{mount.source}/{mount.subpath}" if mount.subpath else mount.source
 
 
 def root_propagation(mounts: tuple[MountPoint, ...]) -> str:

@@ -26,9 +26,14 @@ KILLED = 137  # exit code of a container whose monitor was killed: 128 + SIGKILL
 def load(row: ContainerRow) -> ContainerRecord:
     """The record in a row.  Raises `Corrupt`."""
     try:
-        return ContainerRecord.from_json(row.record).replace(name=row.name, id_base=row.id_base)
+        return ContainerRecord.from_json(row.record).replace(name=row.name, **_leased(row))
     except (JSONError, TypeError) as error:
         raise Corrupt(f"the record of container {row.id[:12]} cannot be read: {error}") from None
+
+
+def _leased(row: ContainerRow) -> dict[str, int]:
+    """A leased range of ids is the row's; one that came with another container's namespaces is the record's."""
+    return {"id_base": row.id_base} if row.id_base else {}
 
 
 def state(row: ContainerRow) -> State:

@@ -50,13 +50,14 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Und
         path=command(merged)[0],
         args=command(merged)[1:],
         mounts=mounts,
+        id_base=_joined_ids(engine, merged),
         diff_ids=image.stack,
         manifest=image.manifest,
         snapshotter=SNAPSHOTTER,
         runtime=merged.runtime or OWN_RUNTIME,
         userns_fallback=namespace.reason,
     )
-    record = _insert(engine, record, lease_ids=namespace.own and not engine.rootless)
+    record = _insert(engine, record, lease_ids=namespace.own and not engine.rootless and not record.id_base)
     undo.callback(containers.delete, engine.db, record.id)
     _make_directories(engine, record, undo)
     if any(mount.populate for mount in mounts):
@@ -110,6 +111,15 @@ def _mounts(engine: Engine, options: ContainerOptions, undo: Undo) -> tuple[Moun
     return decide(engine, options, undo)
 
 
+def _joined_ids(engine: Engine, options: ContainerOptions) -> int:
+    """The ids of the container whose namespaces are joined: its user namespace comes with them."""
+    if engine.rootless:
+        return 0
+    from wherry.engine.containers import find, load
+
+    return next((load(find(engine, name)).id_base for _kind, name in modes.joined(options)), 0)
+
+
 def _user_namespace(engine: Engine, options: ContainerOptions, mounts: tuple[MountPoint, ...]) -> modes.UserNamespace:
     """Whether the container has ids of its own; another container's namespaces bring that container's ids with them."""
     if engine.rootless:
@@ -140,7 +150,8 @@ def _insert(engine: Engine, record: ContainerRecord, *, lease_ids: bool) -> Cont
                 row = containers.ContainerRow(
                     named.id, named.name, named.image_id, named.to_json(), "created", created=named.created
                 )
-                return named.replace(id_base=containers.insert(engine.db, row, lease_ids=lease_ids).id_base)
+                leased = containers.insert(engine.db, row, lease_ids=lease_ids).id_base
+                return named.replace(id_base=leased or named.id_base)
         except Conflict:
             if record.name:
                 raise

@@ -41,21 +41,21 @@ def gather(engine: Engine, record: ContainerRecord, rootfs: Mount) -> Facts:
     )
     if engine.rootless and identity.groups == (identity.gid,) and _size(gid_map) == 1:
         identity = identity.replace(groups=())  # setgroups(2) is denied where only one group is mapped
-    facts = Facts(
-        identity=identity,
-        hostname=os.uname().nodename,
-        rootless=engine.rootless,
-        uid_map=uid_map,
-        gid_map=gid_map,
-        capabilities=bounding,
-        masked_paths=_throttle_counters(),
-        absent_sysctls=tuple(name for name in (_PING, _PORTS) if not _has_sysctl(name)),
-        recursive_readonly=host.kernel >= (5, 12),
-        apparmor=host.apparmor,
-        apparmor_profile=_apparmor_profile() if host.apparmor else "",
-        selinux=host.selinux,
-        **_asked(engine, record),
-    )
+    known: dict[str, Any] = {
+        "identity": identity,
+        "hostname": os.uname().nodename,
+        "rootless": engine.rootless,
+        "uid_map": uid_map,
+        "gid_map": gid_map,
+        "capabilities": bounding,
+        "masked_paths": _throttle_counters(),
+        "absent_sysctls": tuple(name for name in (_PING, _PORTS) if not _has_sysctl(name)),
+        "recursive_readonly": host.kernel >= (5, 12),
+        "apparmor": host.apparmor,
+        "apparmor_profile": _apparmor_profile() if host.apparmor else "",
+        "selinux": host.selinux,
+    }
+    facts = Facts(**known | _asked(engine, record))
     if facts.identity.uid >= _mapped(facts, record):
         raise InvalidArgument(
             f"user {facts.identity.uid} does not exist in the container: only {_mapped(facts, record)} ids are mapped",
@@ -119,7 +119,7 @@ def _has_rates(options: Any) -> bool:
 def _joined(engine: Engine, record: ContainerRecord) -> dict[str, Any]:
     """The namespace files of the running containers that this one joins, and the ids that come with them."""
     from wherry.container.record import ID_COUNT
-    from wherry.engine.containers import find
+    from wherry.engine.containers import find, load
     from wherry.linux.ids import IdMap
 
     paths: dict[str, str] = {}
@@ -129,6 +129,11 @@ def _joined(engine: Engine, record: ContainerRecord) -> dict[str, Any]:
         other = find(engine, name)
         if other.status != "running":
             raise Conflict(f"cannot join {kind} of a non running container: {other.id}")
+        if kind == "ipc" and load(other).options.ipc_mode == "shareable":
+            from wherry.engine.sharing import shared_memory
+            from wherry.runtime.op import HELD
+
+            found["shm_source"] = f"{HELD}{shared_memory(other.pid)}"
         paths[kind] = f"/proc/{other.pid}/ns/{names[kind]}"
         if os.readlink(f"/proc/{other.pid}/ns/user") != os.readlink("/proc/self/ns/user"):
             if paths.setdefault("user", f"/proc/{other.pid}/ns/user") != f"/proc/{other.pid}/ns/user":

@@ -8,6 +8,7 @@ from wherry.linux.ids import IdMap
 from wherry.oci.mount import Mount
 from wherry.runtime import options as mount_options
 from wherry.runtime.ops import (
+    HELD,
     Attach,
     Device,
     MakeDevice,
@@ -105,7 +106,7 @@ class Mounts:
         source = str(entry.get("source") or "")
         if not source:
             raise InvalidArgument(f"the bind mount at {target} has no source")
-        if not source.startswith("/"):
+        if not source.startswith(("/", HELD)):
             source = self.situation.bundle.rstrip("/") + "/" + source if self.situation.bundle else source
         if target == "/dev":
             self.device_directory = False
@@ -131,6 +132,7 @@ class Mounts:
             options.idmap_deep,
             uids,
             gids,
+            options.subdirectory,
         )
         self._tree(op, slot)
         self.late.append(Attach(slot, target, "bind", options.propagation or _PRIVATE))

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from typing import ClassVar
 
 
+#: Begins the source of a bind that is a descriptor of a tree which the caller has opened, not a path.
+HELD = "fd:"
+
+
 class Op(Record):
     """One step.  Subclasses are values: they say what, `wherry.runtime.init` and `create` know how."""
 
@@ -62,7 +66,8 @@ class OpenBind(Op):
     """Clone the tree at a path of the host into a slot.
 
     ``set``, ``clear`` are attributes of the whole tree where ``deep``, else of its top; ``idmap`` shows it through
-    the container's user namespace, or through ``uids`` and ``gids`` where they are given.
+    the container's user namespace, or through ``uids`` and ``gids`` where they are given.  ``subdirectory`` is the part
+    of the source that is meant, and no link leads to it.
     """
 
     does = "bind mount {source}"
@@ -78,6 +83,7 @@ class OpenBind(Op):
     idmap_deep: bool = False
     uids: tuple[IdMap, ...] = ()
     gids: tuple[IdMap, ...] = ()
+    subdirectory: str = ""
 
 
 class OpenFilesystem(Op):

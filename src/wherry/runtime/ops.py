@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from wherry.linux.ids import IdMap
-from wherry.runtime.op import Device, Op, OpenBind, OpenFilesystem, OpenRoot
+from wherry.runtime.op import HELD, Device, Op, OpenBind, OpenFilesystem, OpenRoot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Device", "Op", "OpenBind", "OpenFilesystem", "OpenRoot"]
+__all__ = ["HELD", "Device", "Op", "OpenBind", "OpenFilesystem", "OpenRoot"]
 
 
 class MakeCgroup(Op):

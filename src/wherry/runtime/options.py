@@ -37,6 +37,8 @@ PROPAGATION: dict[str, int] = {
     "unbindable": m.MS_UNBINDABLE,
     "runbindable": m.MS_UNBINDABLE | m.MS_REC,
 }
+#: A part of the source, found in it when it is mounted and through no link (util-linux mount(8) has it as well).
+SUBDIRECTORY = "X-mount.subdir="
 _WITHOUT_MEANING = ("defaults", "loud", "silent", "acl", "noacl", "iversion", "noiversion", "async", "nomand")
 
 
@@ -53,6 +55,7 @@ class Options(Record):
     idmap_deep: bool = False
     propagation: int = 0
     remount: bool = False
+    subdirectory: str = ""
     data: tuple[str, ...] = ()
 
 
@@ -63,6 +66,7 @@ def parse(options: list[str] | tuple[str, ...]) -> Options:
     found: dict[str, int] = {}
     propagation = 0
     data: list[str] = []
+    subdirectory = ""
     for option in options:
         if option in _ATTRIBUTES:
             _apply(top, *_ATTRIBUTES[option])
@@ -72,6 +76,8 @@ def parse(options: list[str] | tuple[str, ...]) -> Options:
             propagation = PROPAGATION[option]
         elif option in ("bind", "rbind", "idmap", "ridmap", "remount"):
             found[option] = 1
+        elif option.startswith(SUBDIRECTORY):
+            subdirectory = option[len(SUBDIRECTORY) :]
         elif option == "tmpcopyup":
             raise NotSupported("the mount option tmpcopyup is not supported", hint="mount a volume instead")
         elif option not in _WITHOUT_MEANING:
@@ -87,6 +93,7 @@ def parse(options: list[str] | tuple[str, ...]) -> Options:
         idmap_deep="ridmap" in found,
         propagation=propagation,
         remount="remount" in found,
+        subdirectory=subdirectory,
         data=tuple(data),
     )
 

@@ -50,7 +50,7 @@ class Situation:
         if not self.new_user:
             self.uids = self.gids = ()
         self.in_user = self.new_user or "user" in self.joined
-        self.parent_opens = self.new_user and host.privileged
+        self.parent_opens = self.in_user and host.privileged
         can_make = bool(host.capabilities & capabilities.mask(("CAP_MKNOD",)))
         self.makes_nodes = host.privileged and can_make and "user" not in self.joined
         self._check(linux)

@@ -10,7 +10,7 @@ from wherry.errors import NotSupported
 from wherry.linux import mount as m
 from wherry.linux import namespaces as ns
 from wherry.linux.syscall import CallError, call, failed
-from wherry.runtime.ops import Device, OpenBind, OpenFilesystem, OpenRoot
+from wherry.runtime.ops import HELD, Device, OpenBind, OpenFilesystem, OpenRoot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,7 +125,18 @@ def map_ids(tree: int, path: str, user_namespace: int, *, recursive: bool = Fals
 
 def open_bind(op: OpenBind, namespaces: UserNamespaces) -> int:
     """A clone of a part of the host's mount tree."""
-    tree = m.clone_tree(op.source, recursive=op.recursive)
+    held = op.source.removeprefix(HELD)
+    if held != op.source:
+        # what is held is a clone already, and one of a mount of another namespace cannot be cloned again
+        tree = os.dup(int(held))
+    elif op.subdirectory:
+        found = open_subdirectory(op.source, op.subdirectory)
+        try:
+            tree = m.clone_tree("", at=found, recursive=op.recursive)
+        finally:
+            os.close(found)
+    else:
+        tree = m.clone_tree(op.source, recursive=op.recursive)
     try:
         if op.idmap:
             map_ids(tree, op.source, namespaces(op.uids, op.gids), recursive=op.idmap_deep)
@@ -137,6 +148,18 @@ def open_bind(op: OpenBind, namespaces: UserNamespaces) -> int:
         os.close(tree)
         raise
     return tree
+
+
+def open_subdirectory(source: str, path: str) -> int:
+    """An O_PATH descriptor of ``path`` in the directory ``source``, which others may change meanwhile: symbolic links
+    and ways out are refused (CVE-2017-1002101 and CVE-2021-25741 of Kubernetes).  Raises CallError."""
+    from wherry.linux import openat2
+
+    top = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return openat2.open_in(top, path, os.O_PATH, openat2.BENEATH | openat2.NO_SYMLINKS)
+    finally:
+        os.close(top)
 
 
 def open_filesystem(op: OpenFilesystem) -> int:
