@@ -3,8 +3,10 @@ the next."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -186,3 +188,73 @@ def test_nothing_stays_of_many_containers(
         assert wherry("run", "--rm", "--network", "none", "victim", "sh", "-c", f"exit {number}").code == number
     assert not leaks.settled(wherry.directory)
     assert names() - before == set()
+
+
+class _Exchange(threading.Thread):
+    """Swaps two names with each other until told to stop (renameat2(2), RENAME_EXCHANGE)."""
+
+    def __init__(self, one: Path, other: Path) -> None:
+        super().__init__(daemon=True)
+        self._names = os.fsencode(one), os.fsencode(other)
+        self._over = threading.Event()
+        self._library = ctypes.CDLL(None, use_errno=True)
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            self._library.renameat2(-100, self._names[0], -100, self._names[1], 2)
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+
+def test_cve_2021_25741_a_part_of_a_volume_is_not_exchanged_for_a_link(
+    wherry_as: Callable[..., Wherry], busybox: images.Built, tmp_path: Path
+) -> None:
+    """A container that has the whole volume swaps the part that another is given for a link to the host."""
+    wherry = wherry_as()
+    load(wherry, busybox, tmp_path)
+    script = "mkdir /v/part; echo inside > /v/part/which; ln -s /etc /v/link"
+    run(wherry, "-v", "shared:/v", "victim", "sh", "-c", script)
+    data = wherry.root / "volumes/shared/_data"
+    mount = "type=volume,src=shared,dst=/m,volume-subpath=part"
+    assert run(wherry, "--mount", mount, "victim", "cat", "/m/which") == "inside\n"
+    exchange = _Exchange(data / "part", data / "link")
+    exchange.start()
+    try:
+        arguments = ("run", "--rm", "--network", "none", "--mount", mount, "victim", "ls", "/m")
+        results = [wherry(*arguments) for _ in range(25)]
+    finally:
+        exchange.stop()
+    assert all(found.out == "which\n" for found in results if found.code == 0), "\n".join(map(str, results))
+    assert {found.code for found in results} <= {0, 125}
+
+
+@pytest.mark.parametrize("how", [(), ("--init",), ("--userns=host",), ("--userns=host", "--init")])
+def test_the_hosts_null_device_is_out_of_reach(
+    wherry: Wherry, busybox: images.Built, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    """Standard input and the masks of /proc are null devices: the container's own, or ones that cannot be changed."""
+    load(wherry, busybox, tmp_path)
+    before = os.stat("/dev/null")
+    script = "chmod 604 /proc/self/fd/0; for p in /proc/keys /proc/kcore; do chmod 640 $p; chown 7 $p; done; true"
+    try:
+        wherry.ok("run", "--rm", "--network", "none", *how, "victim", "sh", "-c", script)
+        after = os.stat("/dev/null")
+    finally:
+        os.chmod("/dev/null", stat.S_IMODE(before.st_mode))
+        os.chown("/dev/null", before.st_uid, before.st_gid)
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+
+@pytest.mark.needs("crun")
+def test_the_hosts_null_device_is_not_given_to_another_runtime(
+    wherry: Wherry, busybox: images.Built, tmp_path: Path
+) -> None:
+    """crun makes the container's root the owner of the standard streams, whatever they are."""
+    load(wherry, busybox, tmp_path)
+    before = os.stat("/dev/null")
+    wherry("run", "--rm", "--network", "none", "--runtime", "crun", "victim", "true")
+    after = os.stat("/dev/null")
+    os.chown("/dev/null", before.st_uid, before.st_gid)
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)

@@ -36,20 +36,24 @@ def build(
         for node in facts.devices
         if is_bound(node, facts)
     ]
-    made += [mount for mount in _etc(record, facts) if mount["destination"] not in taken]
     idmapped = bool(ids[0]) and not facts.rootless
     if idmapped and record.mounts and not facts.idmapped_binds:
         bound = [mount.destination for mount in record.mounts if mount.type != "tmpfs"]
         if bound:
             raise NotSupported(f"{bound[0]}: binds cannot be id-mapped here", hint="use --userns=host")
-    ordered = sorted(record.mounts, key=lambda mount: mount.destination.rstrip("/").count("/"))
-    made += [_asked(mount, facts, ids if idmapped else None) for mount in ordered]
-    return made
+    later = [mount for mount in _etc(record, facts) if mount["destination"] not in taken]
+    later += [_asked(mount, facts, ids if idmapped else None) for mount in record.mounts]
+    later.sort(key=lambda mount: mount["destination"].rstrip("/").count("/"))  # type: ignore[no-any-return]
+    return made + later
 
 
 def is_bound(node: DeviceNode, facts: Facts) -> bool:
-    """Whether a device comes as a mount: nodes cannot be made, and a runtime binds only the host's of the same path."""
-    return (facts.rootless or not facts.makes_devices) and node.host_path not in ("", node.path)
+    """Whether a device comes as a mount: nodes cannot be made, and a runtime binds only the host's of the same path.
+
+    In a user namespace nodes are made in a ``/dev`` that comes from outside, and nowhere else.
+    """
+    makes = facts.makes_devices and not facts.rootless and node.path.startswith("/dev/")
+    return not makes and node.host_path not in ("", node.path)
 
 
 def _own(

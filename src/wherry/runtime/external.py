@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import os
+import stat
 import struct
 
 from wherry.errors import CannotInvoke, CommandNotFound, NotFound, NotSupported, WherryError
@@ -17,6 +18,7 @@ from wherry.linux import mount as m
 from wherry.linux import namespaces, prctl
 from wherry.runtime import trees
 from wherry.runtime.op import OpenRoot
+from wherry.runtime.options import SUBDIRECTORY
 from wherry.runtime.plan import INIT_ANNOTATION
 
 TYPE_CHECKING = False
@@ -111,6 +113,10 @@ def create_external(
         raise NotSupported("--init needs Wherry's own runtime", hint="leave out --runtime, or use an image with tini")
     if rootfs is not None and not host.privileged:
         raise NotSupported("other runtimes need root", hint="leave out --runtime: Wherry's own runtime works rootless")
+    for entry in spec.get("mounts") or ():
+        if any(option.startswith(SUBDIRECTORY) for option in entry.get("options") or ()):
+            # it would get a path, which another container may meanwhile turn into a link
+            raise NotSupported("volume-subpath needs Wherry's own runtime", hint="leave out --runtime")
     prctl.set_subreaper(True)
     whole = {**spec, "ociVersion": _OLD_ENOUGH}
     root = ""
@@ -183,11 +189,14 @@ def _create(
     command = (program, "--root", state_root, "--log", log, "--log-format", "json")
     arguments: tuple[str, ...] = ("create", "--bundle", bundle, "--pid-file", pid_file)
     console = _ConsoleSocket(bundle) if spec["process"].get("terminal") else None
-    streams = (0, 1, 2) if stdio is None else (stdio.stdin, stdio.stdout, stdio.stderr)
+    streams: tuple[int, ...] = (0, 1, 2) if stdio is None else (stdio.stdin, stdio.stdout, stdio.stderr)
+    null = _private_null() if host.privileged else -1
     try:
         if console is not None:
             arguments += ("--console-socket", console.path)
             streams = (-1, -1, -1)
+        if null >= 0:
+            streams = tuple(null if one < 0 or _is_null(one) else one for one in streams)
         _run(command, (*arguments, container_id), log, streams)
         with open(pid_file, encoding="ascii") as file:
             process = ExternalProcess(program, state_root, log, container_id, int(file.read()))
@@ -200,6 +209,8 @@ def _create(
     finally:
         if console is not None:
             console.close()
+        if null >= 0:
+            os.close(null)
     process.root = root
     path = str((spec.get("linux") or {}).get("cgroupsPath") or "")
     if path:
@@ -249,8 +260,23 @@ class _ConsoleSocket:
         os.close(self._directory)
 
 
+def _private_null() -> int:
+    """A null device of its own: crun gives the standard streams to the container's root, the host's device too."""
+    tree = m.new("tmpfs", ("mode=755", "size=64k"))
+    try:
+        os.mknod("null", stat.S_IFCHR | 0o666, os.makedev(1, 3), dir_fd=tree)
+        return os.open("null", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=tree)
+    finally:
+        os.close(tree)
+
+
+def _is_null(descriptor: int) -> bool:
+    found = os.fstat(descriptor)
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == os.makedev(1, 3)
+
+
 def _run(
-    command: tuple[str, ...], arguments: tuple[str, ...], log: str, streams: tuple[int, int, int] = (-1, -1, -1)
+    command: tuple[str, ...], arguments: tuple[str, ...], log: str, streams: tuple[int, ...] = (-1, -1, -1)
 ) -> None:
     """Run the program to its end; its log says what went wrong."""
     start = _size(log)

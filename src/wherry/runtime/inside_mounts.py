@@ -213,11 +213,11 @@ def mask_paths(inside: Inside, op: ops.MaskPaths) -> None:
                 if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(*_NULL):
                     raise Refusal("open", errno.ENODEV, "/dev/null of the host is not the null device")
                 tree = m.clone_tree("", at=null)
-                # else root inside, where it is root outside, could change the mode and owner of the host's device
-                m.set_read_only(tree, attributes=m.ATTR_RDONLY)
                 os.close(null)
                 null = tree
                 m.attach(null, target)
+                # else root inside, where it is root outside, could change the mode and owner of the host's device
+                m.set_read_only(null, attributes=m.ATTR_RDONLY)
             else:
                 _cover(null, target)
         os.close(target)

@@ -17,6 +17,8 @@ from wherry.linux.syscall import failed
 from wherry.runtime import channel, ops
 from wherry.runtime.inside import Inside, Refusal, keep_host_procfs, write_once
 
+_NO_WAIT = os.O_NONBLOCK | os.O_NOCTTY
+
 
 def join_cgroup(inside: Inside, _op: ops.JoinCgroup) -> None:
     """Join the v1 hierarchies by writing oneself: no wait for an RCU grace period."""
@@ -144,7 +146,7 @@ def stdio(inside: Inside, op: ops.SetStdio) -> None:
         streams = [inside.console] * 3
         os.fchown(inside.console, op.uid, -1)
     elif given:
-        streams = [given.stdin, given.stdout, given.stderr]
+        streams = [_own_null(inside.root, descriptor) for descriptor in (given.stdin, given.stdout, given.stderr)]
     above = 3 + len(extra)
     aside = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above) for descriptor in (*streams, *extra)]
     if extra:  # what is still needed must not be where an extra descriptor goes
@@ -156,6 +158,25 @@ def stdio(inside: Inside, op: ops.SetStdio) -> None:
     for number, descriptor in enumerate(aside, first):
         os.dup2(descriptor, number)
         os.close(descriptor)
+
+
+def _own_null(root: int, descriptor: int) -> int:
+    """The container's null device in place of the host's, whose mode and owner root inside could change."""
+    null = os.makedev(1, 3)
+    found = os.fstat(descriptor)
+    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != null:
+        return descriptor
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    try:
+        own = openat2.open_in(root, "/dev/null", flags & os.O_ACCMODE | _NO_WAIT, IN_ROOT | NO_SYMLINKS)
+    except OSError:
+        return descriptor  # it has none
+    found = os.fstat(own)
+    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != null:
+        os.close(own)
+        return descriptor
+    fcntl.fcntl(own, fcntl.F_SETFL, flags)
+    return own
 
 
 def _move(descriptor: int, above: int) -> int:
