@@ -147,9 +147,9 @@ def _parsed(function: str, module: str = "parse", **options: Any) -> Callable[[s
     return check
 
 
-def _checked(function: str, module: str = "parse") -> Callable[[str], Any]:
+def _checked(function: str, module: str = "parse", **options: Any) -> Callable[[str], Any]:
     """A check whose result is made again later, when more is known: the value stays text."""
-    parsed = _parsed(function, module)
+    parsed = _parsed(function, module, **options)
 
     def check(text: str) -> str:
         parsed(text)
@@ -183,7 +183,7 @@ CHECKS = {
     "memory": _parsed("size"),
     "memory-reservation": _parsed("size"),
     "memory-swap": _parsed("swap_size"),
-    "mount": _checked("mount", "parse_mount"),
+    "mount": _checked("mount", "parse_mount", check=False),
     "shm-size": _parsed("size"),
     "sysctl": _parsed("sysctl"),
     "ulimit": _parsed("ulimit"),
@@ -244,7 +244,6 @@ _LISTS = (
     ("dns", "dns"),
     ("dns-search", "dns_search"),
     ("group-add", "group_add"),
-    ("ulimit", "ulimits"),
     ("volumes-from", "volumes_from"),
 )
 
@@ -264,8 +263,13 @@ def build(call: Call) -> ContainerOptions:
         fields["cmd"] = tuple(command)
     if "entrypoint" in values:
         fields["entrypoint"] = (values["entrypoint"],)
-    if values.get("memory-swappiness", -1) != -1:
-        fields["memory_swappiness"] = values["memory-swappiness"]
+    if "ulimit" in values:
+        fields["ulimits"] = tuple({limit.name: limit for limit in values["ulimit"]}.values())
+    swappiness = values.get("memory-swappiness", -1)
+    if swappiness != -1:
+        if not 0 <= swappiness <= 100:
+            raise InvalidArgument(f"invalid value: {swappiness}. Valid memory swappiness range is 0-100")
+        fields["memory_swappiness"] = swappiness
     fields["network_mode"] = _network(values)
     _attach(values, fields)
     if values.keys() & _CONTEXTUAL:

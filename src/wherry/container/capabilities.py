@@ -33,7 +33,7 @@ def every() -> tuple[str, ...]:
     return tuple(NUMBERS)
 
 
-def normalise(names: tuple[str, ...]) -> tuple[str, ...]:
+def normalise(names: tuple[str, ...], field: str = "CapAdd") -> tuple[str, ...]:
     """``names`` in capitals with ``CAP_``; ``ALL`` stays.  Raises `InvalidArgument` for a name the kernel never had."""
     result, known = [], every() if names else ()
     for name in names:
@@ -44,9 +44,7 @@ def normalise(names: tuple[str, ...]) -> tuple[str, ...]:
         if not upper.startswith("CAP_"):
             upper = "CAP_" + upper
         if upper not in known:
-            raise InvalidArgument(
-                f'invalid CapAdd or CapDrop: unknown capability: "{upper}"', hint="capabilities(7) lists them"
-            )
+            raise InvalidArgument(f'invalid {field}: unknown capability: "{upper}"', hint="capabilities(7) lists them")
         result.append(upper)
     return tuple(result)
 
@@ -65,7 +63,7 @@ def choose(
     everything = every() if available is None else tuple([name for name in every() if name in available])
     if privileged:
         return everything
-    added, dropped = normalise(add), normalise(drop)
+    added, dropped = normalise(add), normalise(drop, "CapDrop")
     if "ALL" in added:
         kept = [name for name in everything if name not in dropped]
     elif "ALL" in dropped:

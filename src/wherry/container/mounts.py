@@ -43,7 +43,7 @@ def build(
             raise NotSupported(f"{bound[0]}: binds cannot be id-mapped here", hint="use --userns=host")
     later = [mount for mount in _etc(record, facts) if mount["destination"] not in taken]
     later += [_asked(mount, facts, ids if idmapped else None) for mount in record.mounts]
-    later.sort(key=lambda mount: mount["destination"].rstrip("/").count("/"))  # type: ignore[no-any-return]
+    later.sort(key=lambda mount: mount["destination"].rstrip("/").count("/"))
     return made + later
 
 

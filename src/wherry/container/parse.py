@@ -103,7 +103,7 @@ def nano_cpus(text: str) -> int:
     whole, _point, fraction = text.removeprefix("+").partition(".")
     digits = whole + fraction
     if not (digits.isascii() and digits.isdigit()):
-        raise InvalidArgument(f"failed to parse {text} as a rational number", hint="write for example 1.5")
+        return _rational_cpus(text)
     fraction = fraction.rstrip("0")
     if len(fraction) > 9:
         raise InvalidArgument("value is too precise")
@@ -111,6 +111,24 @@ def nano_cpus(text: str) -> int:
     if value > _MAX:
         raise InvalidArgument(f"failed to parse {text} as a rational number")
     return value
+
+
+def _rational_cpus(text: str) -> int:
+    """The rarer forms that Go's big.Rat reads: ``1/2``, ``5e-1``, ``-1`` (refused later, for its range)."""
+    from fractions import Fraction
+
+    exponent = text.lower().rpartition("e")[2] if "e" in text.lower() else "0"
+    try:
+        if "_" in text or text != text.strip() or len(text) > 40 or len(exponent) > 3:
+            raise ValueError(text)
+        value = Fraction(text) * 10**9
+    except (ValueError, ZeroDivisionError):
+        raise InvalidArgument(f"failed to parse {text} as a rational number", hint="write for example 1.5") from None
+    if value.denominator != 1:
+        raise InvalidArgument("value is too precise")
+    if abs(value.numerator) > _MAX:
+        raise InvalidArgument(f"failed to parse {text} as a rational number")
+    return value.numerator
 
 
 def duration(text: str) -> int:
@@ -194,10 +212,13 @@ def _plain_integer(text: str) -> int:
 
 
 def label(text: str) -> tuple[str, str]:
-    """``name=value`` or a bare name."""
+    """``name=value`` or a bare name, which holds no blanks."""
     name, _equals, value = text.partition("=")
-    if not name:
+    bare = name.lstrip(" \t")
+    if not bare:
         raise InvalidArgument(f"invalid label '{text}': empty name")
+    if " " in bare or "\t" in bare:
+        raise InvalidArgument(f"label '{bare}' contains whitespaces")
     return name, value
 
 

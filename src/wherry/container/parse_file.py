@@ -26,7 +26,10 @@ def lines(content: bytes, name: str) -> list[tuple[str, str | None]]:
         try:
             line = raw.removesuffix(b"\r").decode().lstrip()
         except UnicodeDecodeError:
-            raise InvalidArgument(f"invalid env file ({name}): invalid utf8 bytes at line {number}") from None
+            shown = " ".join([str(byte) for byte in raw[:40]])
+            raise InvalidArgument(
+                f"invalid env file ({name}): invalid utf8 bytes at line {number}: [{shown}]"
+            ) from None
         if not line or line[0] == "#":
             continue
         key, equals, value = line.partition("=")

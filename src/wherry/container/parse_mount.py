@@ -21,8 +21,12 @@ _NO_VALUE = ("readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-creat
 
 def volume(text: str, *, driver: str = "") -> MountOption:
     """One ``-v``: ``[SOURCE:]TARGET[:OPTIONS]``; a SOURCE that begins with a slash is a path, any other a volume."""
+    if not text:
+        raise InvalidArgument("invalid empty volume spec")
     parts = text.split(":")
-    if not parts[0] or len(parts) > 3 or (len(parts) > 1 and not parts[1]):
+    if "" in parts:
+        raise InvalidArgument(f"invalid spec: {text}: empty section between colons")
+    if len(parts) > 3:
         raise InvalidArgument(f"invalid volume specification: '{text}'", hint="write [SOURCE:]TARGET[:OPTIONS]")
     mode = parts[2] if len(parts) == 3 else ""
     if len(parts) == 2 and _mode(parts[1]) is not None:
@@ -35,12 +39,16 @@ def volume(text: str, *, driver: str = "") -> MountOption:
     if kind == "volume" and chosen & set(PROPAGATIONS):
         raise InvalidArgument(f"invalid volume specification: '{text}': propagation is for binds")
     if kind == "bind" and chosen & {"nocopy", "copy"}:
-        raise InvalidArgument(f"invalid volume specification: '{text}': nocopy is for volumes")
+        raise InvalidArgument(
+            f"invalid volume specification: '{text}': invalid mount config for type \"bind\": "
+            "field VolumeOptions must not be specified",
+            hint="nocopy is for volumes",
+        )
     if source and kind == "volume":
         volume_name(source)
     return MountOption(
         kind,
-        check_target(target, text),
+        check_target(target, f"invalid volume specification: '{text}': invalid mount config for type \"{kind}\": "),
         source=os.path.normpath(source) if kind == "bind" else source,
         read_only="ro" in chosen,
         bind_propagation="".join(chosen & set(PROPAGATIONS)),
@@ -69,17 +77,13 @@ def _mode(text: str) -> set[str] | None:
     return chosen
 
 
-def check_target(target: str, text: str) -> str:
-    """``target`` without ``..`` and doubled slashes; refused when relative or the root."""
+def check_target(target: str, prefix: str = "") -> str:
+    """``target`` without ``..`` and doubled slashes; refused, in words after ``prefix``, when relative or the root."""
     if not target.startswith("/"):
-        raise InvalidArgument(
-            f"invalid volume specification: '{text}': invalid mount path: '{target}' mount path must be absolute"
-        )
+        raise InvalidArgument(f"{prefix}invalid mount path: '{target}' mount path must be absolute")
     clean = os.path.normpath("/" + target.lstrip("/"))
     if clean == "/":
-        raise InvalidArgument(
-            f"invalid volume specification: '{text}': invalid specification: destination can't be '/'"
-        )
+        raise InvalidArgument(f"{prefix}invalid specification: destination can't be '/'")
     if "\0" in target:
         raise InvalidArgument("a mount path cannot hold a NUL character")
     return clean
@@ -103,8 +107,13 @@ def volume_name(name: str) -> str:
     return name
 
 
-def mount(text: str, directory: str = "/") -> MountOption:
-    """One ``--mount``: comma-separated ``key=value`` fields, quoted as in CSV; ``directory`` is where ``./`` begins."""
+def mount(text: str, directory: str = "/", *, check: bool = True) -> MountOption:
+    """One ``--mount``: comma-separated ``key=value`` fields, quoted as in CSV; ``directory`` is where ``./`` begins.
+
+    Without ``check`` only what Docker's client refuses is refused, and not yet what its daemon does (`check_mount`).
+    """
+    if not text:
+        raise InvalidArgument("EOF")
     fields: dict[str, Any] = {"type": "volume", "target": ""}
     families: set[str] = set()
     for field in csv_fields(text):
@@ -118,7 +127,8 @@ def mount(text: str, directory: str = "/") -> MountOption:
         family = key.partition("-")[0]
         if family in ("bind", "volume", "tmpfs") and key != family:
             families.add(family)
-    return _checked_mount(text, fields, families)
+    option = _mount_option(fields, families)
+    return check_mount(option) if check else option
 
 
 def _mount_field(key: str, value: str, field: str, fields: dict[str, Any], directory: str) -> None:
@@ -135,8 +145,6 @@ def _mount_field(key: str, value: str, field: str, fields: dict[str, Any], direc
         if value.lower() not in _CONSISTENCY:
             raise InvalidArgument(f"invalid value for {key}: {value}")
     elif key == "bind-propagation":
-        if value.lower() not in PROPAGATIONS:
-            raise InvalidArgument(f"invalid propagation mode: {value}", hint="one of " + ", ".join(PROPAGATIONS))
         fields["bind_propagation"] = value.lower()
     elif key == "bind-nonrecursive":
         fields["bind_non_recursive"] = _boolean(key, value)
@@ -196,7 +204,7 @@ def _converted(key: str, value: str, convert: Any) -> int:
     return number
 
 
-def _checked_mount(text: str, fields: dict[str, Any], families: set[str]) -> MountOption:
+def _mount_option(fields: dict[str, Any], families: set[str]) -> MountOption:
     kind = fields["type"]
     if not kind:
         raise InvalidArgument("type is required")
@@ -205,10 +213,10 @@ def _checked_mount(text: str, fields: dict[str, Any], families: set[str]) -> Mou
     for family in sorted(families):
         if family != kind:
             raise InvalidArgument(f"cannot mix '{family}-*' options with mount type '{kind}'")
-    return check_mount(MountOption(**fields), text)
+    return MountOption(**fields)
 
 
-def check_mount(option: MountOption, text: str = "") -> MountOption:
+def check_mount(option: MountOption) -> MountOption:
     """A mount as the API or the command line gave it, with a clean target; `InvalidArgument` for what cannot be."""
     kind, source = option.type, option.source
     prefix = f'invalid mount config for type "{kind}"'
@@ -216,12 +224,17 @@ def check_mount(option: MountOption, text: str = "") -> MountOption:
         raise InvalidArgument(f"{prefix}: mount type unknown", hint="bind, volume or tmpfs")
     if not option.target:
         raise InvalidArgument(f"{prefix}: field Target must not be empty")
-    target = check_target(option.target, text or option.target)
+    target = check_target(option.target, f"{prefix}: ")
     if kind == "bind":
         if not source:
             raise InvalidArgument(f"{prefix}: field Source must not be empty")
         if not source.startswith("/"):
             raise InvalidArgument(f"{prefix}: invalid mount path: '{source}' mount path must be absolute")
+        if option.bind_propagation and option.bind_propagation not in PROPAGATIONS:
+            raise InvalidArgument(
+                f"{prefix}: invalid propagation mode: {option.bind_propagation}",
+                hint="one of " + ", ".join(PROPAGATIONS),
+            )
         _check_recursive(option)
         return option.replace(target=target, source=os.path.normpath(source))
     if kind == "tmpfs":
@@ -255,7 +268,7 @@ def _check_recursive(option: MountOption) -> None:
 def tmpfs(text: str) -> tuple[str, str]:
     """``--tmpfs /run:size=64m,mode=1777`` as (destination, options)."""
     destination, _colon, options = text.partition(":")
-    return check_target(destination, text), options
+    return check_target(destination), options
 
 
 def csv_fields(text: str) -> list[str]:

@@ -104,9 +104,11 @@ def _asked(options: ContainerOptions) -> dict[str, MountPoint]:
             _put(asked, from_option(parse_mount.volume(text, driver=options.volume_driver), mode))
         for option in options.mounts:
             _put(asked, from_option(parse_mount.check_mount(option)))
-    for destination, text in options.tmpfs:
-        clean = image_destination(destination)
-        _put(asked, MountPoint("tmpfs", clean, mode=text, options=tmpfs_options(text)))
+    if options.tmpfs:
+        from wherry.container.parse_mount import check_target
+
+        for destination, text in options.tmpfs:
+            _put(asked, MountPoint("tmpfs", check_target(destination), mode=text, options=tmpfs_options(text)))
     return asked
 
 
@@ -183,7 +185,7 @@ def new_volume_name() -> str:
 
 
 def image_destination(path: str) -> str:
-    """A destination that an image or ``--tmpfs`` names, absolute and without ``..``; the root is refused."""
+    """A destination that an image names, absolute and without ``..``; the root is refused."""
     if "\0" in path or len(path) > 4096:
         raise InvalidArgument("invalid volume path")
     clean = os.path.normpath("/" + path.lstrip("/"))
@@ -219,7 +221,7 @@ def tmpfs_options(text: str) -> tuple[str, ...]:
         elif not equals and word in ("inode32", "inode64", "noswap"):
             chosen[word] = word
         elif word:
-            raise InvalidArgument(f'Invalid tmpfs option ["{word}"]', hint="for example size=64m,mode=1777,exec")
+            raise InvalidArgument(f'invalid tmpfs option ["{word}"]', hint="for example size=64m,mode=1777,exec")
     chosen.pop("defaults", None)
     return tuple(chosen.values())
 

@@ -37,13 +37,23 @@ def test_swap_may_be_unlimited() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("1", 10**9), (".5", 5 * 10**8), ("1.5", 15 * 10**8), ("2.000", 2 * 10**9), ("0.001", 10**6)]
+    ("text", "expected"),
+    [
+        ("1", 10**9),
+        (".5", 5 * 10**8),
+        ("1.5", 15 * 10**8),
+        ("2.000", 2 * 10**9),
+        ("0.001", 10**6),
+        ("1/2", 5 * 10**8),
+        ("1e-1", 10**8),
+        ("-1", -(10**9)),
+    ],
 )
 def test_cpus(text: str, expected: int) -> None:
     assert parse.nano_cpus(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1/2", "1.2.3", "0.0000000001"])
+@pytest.mark.parametrize("text", ["", "x", "1/0", "1/3", "1_0", " 1", "1e9999", "1e-99999999", "1.2.3", "0.0000000001"])
 def test_cpus_refused(text: str) -> None:
     with pytest.raises(InvalidArgument):
         parse.nano_cpus(text)
@@ -172,3 +182,9 @@ def test_pairs() -> None:
     for call, text in ((parse.label, "=x"), (parse.sysctl, "net"), (parse.attach, "all"), (parse.annotation, "=")):
         with pytest.raises(InvalidArgument):
             call(text)
+
+
+@pytest.mark.parametrize("text", ["", "=v", "a b=c", "a\tb", " =x"])
+def test_label_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="empty name|contains whitespaces"):
+        parse.label(text)

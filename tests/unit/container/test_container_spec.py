@@ -71,6 +71,11 @@ def test_binds_carry_the_id_map() -> None:
     assert "uidMappings" not in at(built, "/t")
     order = [mount["destination"] for mount in built["mounts"]]
     assert order.index("/a") < order.index("/a/b")
+    etc = [
+        mount["destination"]
+        for mount in build(Facts(etc_hosts="/x/hosts"), mounts=(MountPoint("tmpfs", "/etc"),))["mounts"]
+    ]
+    assert etc.index("/etc") < etc.index("/etc/hosts")
     assert "uidMappings" not in at(build(mounts=points, id_base=0), "/a/b")
     with pytest.raises(NotSupported, match="cannot be id-mapped"):
         build(Facts(idmapped_binds=False), mounts=points)
