@@ -62,21 +62,28 @@ class Subject:
 
 
 class Engine(Subject):
-    """Has images: ``load`` takes a docker-archive."""
+    """Has images, and a command line in Docker's words."""
+
+    @property
+    def base(self) -> list[str]:
+        """The command with the options that lead to storage of its own."""
+        raise NotImplementedError
 
     def load(self, archive: Path) -> None:
-        raise NotImplementedError
+        """Take a docker-archive."""
+        output(*self.base, "load", "-i", archive)
 
     def run(self, *arguments: str) -> list[str]:
         """The command that runs a container once, removed afterwards and without a network."""
-        raise NotImplementedError
+        return [*self.base, "run", "--rm", "--network", "none", *arguments]
 
     def pull(self, reference: str) -> list[str]:
-        raise NotImplementedError
+        return [*self.base, "pull", "-q", reference]
 
     def forget(self, reference: str) -> None:
         """Make the next pull of *reference* a cold one."""
-        raise NotImplementedError
+        with contextlib.suppress(Failed):
+            output(*self.base, "rmi", "-f", reference)
 
 
 class Wherry(Engine):
@@ -88,19 +95,6 @@ class Wherry(Engine):
     @property
     def base(self) -> list[str]:
         return [str(ROOT / "wherry"), "--root", f"{self.directory}/root", "--run-root", f"{self.directory}/run"]
-
-    def load(self, archive: Path) -> None:
-        output(*self.base, "load", "-i", archive)
-
-    def run(self, *arguments: str) -> list[str]:
-        return [*self.base, "run", "--rm", "--network", "none", *arguments]
-
-    def pull(self, reference: str) -> list[str]:
-        return [*self.base, "pull", "-q", reference]
-
-    def forget(self, reference: str) -> None:
-        with contextlib.suppress(Failed):
-            output(*self.base, "rmi", "-f", reference)
 
     def close(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -139,19 +133,6 @@ class Docker(Engine):
     @property
     def base(self) -> list[str]:
         return ["docker", "-H", f"unix://{self.socket}"]
-
-    def load(self, archive: Path) -> None:
-        output(*self.base, "load", "-i", archive)
-
-    def run(self, *arguments: str) -> list[str]:
-        return [*self.base, "run", "--rm", "--network", "none", *arguments]
-
-    def pull(self, reference: str) -> list[str]:
-        return [*self.base, "pull", "-q", reference]
-
-    def forget(self, reference: str) -> None:
-        with contextlib.suppress(Failed):
-            output(*self.base, "rmi", "-f", reference)
 
     def close(self) -> None:
         if self._daemon is not None:
@@ -207,10 +188,6 @@ class Podman(Engine):
 
     def pull(self, reference: str) -> list[str]:
         return [*self.base, "pull", "-q", "--tls-verify=false", reference]
-
-    def forget(self, reference: str) -> None:
-        with contextlib.suppress(Failed):
-            output(*self.base, "rmi", "-f", reference)
 
     def close(self) -> None:
         remove_tree(self.directory)

@@ -7,7 +7,6 @@ import os
 import struct
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,14 +19,6 @@ from wherry.layers.diff import Written, diff
 from wherry.linux.ids import IdMap
 
 pytestmark = pytest.mark.needs("root")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path)
-    yield store
-    for name in os.listdir(store.containers):
-        store.snapshotter.remove_upper(name)
 
 
 def differences(path: Path | str, ids: tuple[IdMap, ...] = ()) -> tuple[bytes, Written]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,6 @@ from support.overlays import Store
 from support.tars import directory, hardlink, member, symlink
 
 pytestmark = pytest.mark.needs("root")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path)
-    yield store
-    for name in os.listdir(store.containers):
-        store.snapshotter.remove_upper(name)
 
 
 def test_whiteouts_hide_what_is_below(store: Store) -> None:

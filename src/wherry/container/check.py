@@ -11,17 +11,6 @@ if TYPE_CHECKING:
 
 INIT_ANNOTATION = "org.wherry.init"
 
-_NAMESPACED_KERNEL = (
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.shm_rmid_forced",
-)
-
 
 def check(options: ContainerOptions, *, cpus: int = 0, cpuset: str = "", mems: str = "") -> None:
     """Everything that can be refused before anything is made; `InvalidArgument` in Docker's words.
@@ -34,7 +23,7 @@ def check(options: ContainerOptions, *, cpus: int = 0, cpuset: str = "", mems: s
         from wherry.container import capabilities
 
         capabilities.normalise(options.cap_add)
-        capabilities.normalise(options.cap_drop)
+        capabilities.normalise(options.cap_drop, "CapDrop")
     if options.security_opt:
         from wherry.container import security
 
@@ -50,8 +39,10 @@ def check(options: ContainerOptions, *, cpus: int = 0, cpuset: str = "", mems: s
 
 def check_sysctl(name: str, options: ContainerOptions) -> None:
     """Refuses a kernel parameter that is not of a namespace of the container's own."""
+    from wherry.linux.namespaces import IPC_SYSCTLS
+
     name = name.replace("/", ".")
-    if name in _NAMESPACED_KERNEL or name.startswith("fs.mqueue."):
+    if name in IPC_SYSCTLS or name.startswith("fs.mqueue."):
         if options.ipc_mode == "host" or modes.container_of(options.ipc_mode):
             raise InvalidArgument(f"sysctl '{name}' is not allowed in the host's or another container's ipc namespace")
     elif name.startswith("net."):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from wherry.linux import ids, mount, namespaces
+from wherry.linux import mount, namespaces
 from wherry.linux.ids import IdMap
 
 TYPE_CHECKING = False
@@ -30,33 +30,11 @@ def can_be_mapped(directory: str) -> bool:
 
 
 def _refused(paths: Iterable[str]) -> frozenset[str]:
-    pid, namespace = _user_namespace()
+    namespace = namespaces.holder(_ANY, _ANY)
     try:
         return frozenset(path for path in paths if not _can_map(path, namespace))
     finally:
         os.close(namespace)
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
-
-
-def _user_namespace() -> tuple[int, int]:
-    """A waiting process in a user namespace with a map, and a descriptor of that namespace."""
-    read, write = os.pipe()
-    pid = namespaces.clone(namespaces.CLONE_NEWUSER)
-    if pid == 0:
-        os.close(write)
-        os.read(read, 1)
-        os._exit(0)
-    os.close(read)
-    try:
-        ids.write_maps(pid, _ANY, _ANY)
-        return pid, os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    except BaseException:
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
-        raise
-    finally:
-        os.close(write)
 
 
 def _can_map(path: str, namespace: int) -> bool:

@@ -44,6 +44,10 @@ FILES: dict[str, str] = {name: name for name in ("user", "ipc", "uts", "pid", "c
     "network": "net",
     "mount": "mnt",
 }
+#: Kernel parameters that each IPC namespace has for itself, besides ``fs.mqueue.*`` (ipc_namespaces(7)).
+IPC_SYSCTLS = tuple(
+    f"kernel.{name}" for name in "msgmax msgmnb msgmni sem shmall shmmax shmmni shm_rmid_forced".split()
+)
 
 _SIGCHLD = 17
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from wherry.errors import Forbidden, InvalidArgument, NotSupported
 from wherry.linux import capabilities as caps
 from wherry.linux import mount as m
+from wherry.linux.namespaces import IPC_SYSCTLS
 from wherry.linux.prctl import IO_CLASSES, POLICIES, RESOURCES, SCHEDULER_FLAGS
 from wherry.oci.mount import Mount
 from wherry.runtime import ops
@@ -182,18 +183,6 @@ def _files(spec: dict[str, Any], situation: Situation, mounts: Mounts, root_slot
     return found
 
 
-_SHARED_SYSCTLS = (
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.shm_rmid_forced",
-)
-
-
 def _sysctls(values: dict[str, str], situation: Situation) -> tuple[tuple[str, str], ...]:
     """Only parameters that a namespace of the container's own holds (config-linux.md, "Sysctl")."""
     found = []
@@ -205,7 +194,7 @@ def _sysctls(values: dict[str, str], situation: Situation) -> tuple[tuple[str, s
         if not all(parts) or ".." in given:
             raise InvalidArgument(f"invalid sysctl {given!r}")
         own = situation.new.keys() | situation.joined.keys()
-        if name in _SHARED_SYSCTLS or name.startswith("fs.mqueue."):
+        if name in IPC_SYSCTLS or name.startswith("fs.mqueue."):
             namespace = "ipc"
         elif name.startswith("net."):
             namespace = "network"
