@@ -126,14 +126,17 @@ def _user_namespace(engine: Engine, options: ContainerOptions, mounts: tuple[Mou
         return modes.UserNamespace(True)
     if modes.joined(options):
         return modes.UserNamespace(False)
-    from wherry.engine.idmap import without_id_maps
+    without: tuple[str, ...] = ()
+    if mounts:
+        from wherry.engine.idmap import without_id_maps
 
+        without = without_id_maps(mounts)
     return modes.own_user_namespace(
         options,
         mounts,
         layers=engine.layers_can_be_mapped,
         binds=not options.runtime or options.runtime == OWN_RUNTIME,
-        without=without_id_maps(mounts) if mounts else (),
+        without=without,
     )
 
 
