@@ -69,8 +69,8 @@ class Listed:
         self.record: ContainerRecord = load(row)
         self.state = state(row)
 
-    def fields(self, *, whole: bool) -> Fields:
-        """What templates and columns may ask for."""
+    def fields(self, *, whole: bool, size: bool = True) -> Fields:
+        """What templates and columns may ask for; without ``size`` that is not measured and shown as 0B."""
         record, options = self.record, self.record.options
         labels = dict(options.labels)
         mounts = [mount for mount in record.mounts if mount.type != "tmpfs" or mount.listed]
@@ -85,11 +85,13 @@ class Listed:
             "Ports": lambda: "",
             "State": lambda: self.state.status,
             "Status": lambda: status_text(self.state, time.time_ns()),
-            "Size": self._size,
+            "Size": self._size if size else lambda: "0B",
             "Labels": lambda: ",".join([f"{key}={labels[key]}" for key in sorted(labels)]),
             "Label": lambda name: labels.get(name, ""),
             "Mounts": lambda: ",".join([_mount(mount, whole) for mount in mounts]),
-            "LocalVolumes": lambda: str(sum(mount.driver == "local" for mount in mounts)),
+            "LocalVolumes": lambda: str(
+                sum(mount.type == "volume" and mount.driver in ("", "local") for mount in mounts)
+            ),
             "Networks": lambda: options.network_mode or "none",
             "Platform": lambda: None,
         }

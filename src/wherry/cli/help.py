@@ -139,7 +139,10 @@ def incomplete(arguments: Sequence[str]) -> int:
     name = arguments[0]
     if name not in GROUPS:
         raise UsageError(f"wherry: unknown command: wherry {name}\n\nRun 'wherry --help' for more information", 1)
-    following = arguments[1] if len(arguments) > 1 else "--help"
+    if len(arguments) == 1:  # Docker's client takes it for half a command: help, but not as output
+        print(group_help(name), end="", file=sys.stderr)
+        return 0
+    following = arguments[1]
     if following not in ("--help", "-h"):
         message = f"wherry: unknown command: wherry {name} {following}\n\nUsage:  wherry {name}"
         if following[:1] == "-":

@@ -96,11 +96,13 @@ def _pull(
         name = name.tagged()
     with Client(config) as client, adding(engine.layout):
         gc.sweep(engine)
-        progress.message(f"{name.digest or name.tag}: Pulling from {_repository(name)}")
+        pulling = f"{name.digest or name.tag}: Pulling from {_repository(name)}"
         here = _unchanged(engine, client, name, wanted)
         if here is not None:
+            progress.message(pulling)
             return here
         found = fetch.resolve(client, name, wanted)
+        progress.message(pulling)
         return _Pull(engine, client, name, found, OneAtATime(progress)).run(wanted)
 
 

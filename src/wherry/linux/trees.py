@@ -134,14 +134,15 @@ def _unlink(name: bytes, fd: int) -> None:
 
 
 def usage(path: str | bytes) -> tuple[int, int]:
-    """Bytes of disk and number of inodes below a directory, itself included; hard links count once."""
+    """Bytes in files and number of inodes below a directory, itself included; hard links count once.
+
+    As Docker counts: directories have no size, and a file's is its length.
+    """
     total, inodes = 0, 0
     seen: set[tuple[int, int]] = set()
     root = os.open(path, DIRECTORY)
     try:
         for _top, _directories, files, fd in os.fwalk(".", dir_fd=root, follow_symlinks=False):
-            status = os.fstat(fd)
-            total += status.st_blocks * 512
             inodes += 1
             for name in files:
                 try:
@@ -152,7 +153,7 @@ def usage(path: str | bytes) -> tuple[int, int]:
                     if (status.st_dev, status.st_ino) in seen:
                         continue
                     seen.add((status.st_dev, status.st_ino))
-                total += status.st_blocks * 512
+                total += status.st_size
                 inodes += 1
     finally:
         os.close(root)

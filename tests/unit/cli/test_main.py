@@ -40,7 +40,7 @@ def run(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.Co
         (["help", "foo"], 1, "", "unknown help topic: foo\n"),
         (["-v"], 0, "Wherry version ", ""),
         (["--version", "ps"], 0, "Wherry version ", ""),
-        (["image"], 0, "Usage:  wherry image COMMAND\n", ""),
+        (["image"], 0, "", "Usage:  wherry image COMMAND\n"),
         (["image", "--help"], 0, "Usage:  wherry image COMMAND\n", ""),
         (["image", "ls", "--help"], 0, "Usage:  wherry image ls [OPTIONS]", ""),
         (["foo"], 1, "", "wherry: unknown command: wherry foo\n\nRun 'wherry --help' for more information\n"),

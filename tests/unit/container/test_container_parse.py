@@ -186,5 +186,5 @@ def test_pairs() -> None:
 
 @pytest.mark.parametrize("text", ["", "=v", "a b=c", "a\tb", " =x"])
 def test_label_refused(text: str) -> None:
-    with pytest.raises(InvalidArgument, match="empty name|contains whitespaces"):
+    with pytest.raises(InvalidArgument, match=r"empty name|contains whitespaces"):
         parse.label(text)

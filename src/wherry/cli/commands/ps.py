@@ -45,7 +45,8 @@ def main(call: Call) -> int:
         print("WARNING: Ignoring custom format, because both --format and --quiet are set.", file=sys.stderr)
     last = 1 if call.get("latest") else call.get("last", -1)
     found = select(call.engine(), filters(call), everything=call.get("all", False), last=last)
-    rows = [one.fields(whole=call.get("no-trunc", False)) for one in found]
+    size = call.get("size", False) or ".Size" in form
+    rows = [one.fields(whole=call.get("no-trunc", False), size=size) for one in found]
     columns = (*LISTING.table, "Size") if call.get("size") else ()
     show(LISTING, rows, "{{.ID}}" if quiet else form, columns)
     return 0
