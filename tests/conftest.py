@@ -39,11 +39,16 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         users.ensure_account()
         places.sweep()
-        config.stash[BEFORE] = leaks.Snapshot.take()
+        if not config.option.basetemp and not config.option.collectonly:
+            config.stash[TEMPORARY] = places.make("pytest")
+            config.option.basetemp = str(config.stash[TEMPORARY])
+        config.stash[BEFORE] = leaks.Snapshot.take(PLACES)
 
 
+PLACES = f"{places.PLACE}/wt-"
 BEFORE = pytest.StashKey[leaks.Snapshot]()
-SKIPS = pytest.StashKey[list[str]]()
+TEMPORARY = pytest.StashKey[Path]()
+LEFT = pytest.StashKey[list[str]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -85,19 +90,24 @@ def pytest_make_collect_report() -> Iterator[None]:
     _refuse_unlisted_skip(outcome.get_result())
 
 
+@pytest.hookimpl(trylast=True)  # the workers have ended
 def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workerinput"):
         return
-    found = config.stash[BEFORE].new_in(leaks.Snapshot.take())
-    if found:
-        config.stash[SKIPS] = found
-        if config.getoption("--leaks") and session.exitstatus == 0:
+    if config.getoption("--leaks"):
+        config.stash[LEFT] = config.stash[BEFORE].settled(PLACES)
+        if config.stash[LEFT] and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    temporary = config.stash.get(TEMPORARY, None)
+    if (
+        temporary is not None and session.exitstatus == 0
+    ):  # what failed tests have made may explain why; swept next time
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    found = config.stash.get(SKIPS, [])
+    found = config.stash.get(LEFT, [])
     if found:
         terminalreporter.section("left behind on this host")
         for line in found:

@@ -82,7 +82,8 @@ def test_the_same_bundle_by_runc(as_root: Wherry) -> None:
 
 PROBE = (
     "id; env | sort; hostname; grep -E 'Cap|NoNewPrivs|Seccomp:' /proc/self/status; cat /proc/self/uid_map;"
-    " cat /sys/fs/cgroup/memory/memory.limit_in_bytes; cat /etc/hosts; ls /dev | grep -v core; stat -c %a /tmp; ulimit -n"
+    " cat /sys/fs/cgroup/memory/memory.limit_in_bytes; cat /etc/hosts; ls /dev | grep -v core; stat -c %a /tmp;"
+    " ulimit -n"
 )
 
 

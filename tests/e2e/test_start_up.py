@@ -21,7 +21,8 @@ from support.command import ROOT, Wherry
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "run_modules.txt"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-OPENED = re.compile(r'open(?:at)?\([^"]*"([^"]+\.(?:pyc|py|so))"[^)]*\) = \d+')
+#: A module's own file is opened; where the package's modules come out of one file, their sources are looked at.
+OPENED = re.compile(r'(?:open|openat|stat|newfstatat)\([^"]*"([^"]+\.(?:pyc|py|so))"[^)]*\) = \d+')
 MAIN = "wherry.__main__"
 
 
@@ -45,7 +46,16 @@ def test_modules_of_a_run(wherry_as: Callable[..., Wherry], busybox: images.Buil
     arguments = ("run", "--rm", "--network", "none", "busybox", "true")
     wherry.ok(*arguments)  # caches are made by the first run
     trace = tmp_path / "trace"
-    command = ["strace", "-f", "-qq", "-e", "trace=open,openat", "-o", str(trace), *wherry.argv(*arguments)]
+    command = [
+        "strace",
+        "-f",
+        "-qq",
+        "-e",
+        "trace=open,openat,stat,newfstatat",
+        "-o",
+        str(trace),
+        *wherry.argv(*arguments),
+    ]
     done = subprocess.run(command, env=wherry.environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = {module_name(path) for path in OPENED.findall(trace.read_text())} - {"", MAIN}

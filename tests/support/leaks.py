@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -82,6 +83,20 @@ def cgroups() -> Iterator[Path]:
             yield from (Path(parent) / name for name in names)
 
 
+def remove_cgroups(name: str, timeout: float = 5) -> None:
+    """Remove the cgroup *name* of every hierarchy, as soon as the groups in it are gone; OSError if they stay."""
+    end = time.monotonic() + timeout
+    for path in [Path(parent) / name for parent, names, _files in os.walk(CGROUPS) if name in names]:
+        while True:
+            try:
+                path.rmdir()
+                break
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
+
+
 def of(directory: Path, ids: set[str] | None = None) -> list[str]:
     """One line for each thing left of the state in *directory* and of the containers *ids*."""
     found = [f"mount {point}" for point in mounts_of(directory)]
@@ -119,36 +134,54 @@ def sweep(directory: Path) -> None:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything of the host that containers touch."""
+    """What the host has of Wherry's: not of one state directory, and without what somebody else is using."""
 
     mounts: frozenset[str]
     cgroups: frozenset[str]
     links: frozenset[str]
     tables: frozenset[str]
-    shared_memory: frozenset[str]
 
     @classmethod
-    def take(cls) -> Snapshot:
-        mounts = (line.split(" - ")[0].split()[4] for line in _read("/proc/self/mountinfo").splitlines())
+    def take(cls, places: str) -> Snapshot:
+        """*places* is how the paths of the tests' directories begin."""
+        lines = _read("/proc/self/mountinfo").splitlines()
         rules = (
-            subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False)
+            subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout
             if _has_nft()
-            else None
+            else ""
         )
         return cls(
-            frozenset(mounts),
-            frozenset(path.name for path in cgroups()),
-            frozenset(os.listdir("/sys/class/net")),
-            frozenset(rules.stdout.splitlines() if rules else ()),
-            frozenset(os.listdir("/dev/shm") + os.listdir("/dev/mqueue") if os.path.isdir("/dev/mqueue") else ()),
+            frozenset(line.split()[4] for line in lines if places in line and not _in_use(line, places)),
+            frozenset(str(path) for path in cgroups() if not _populated(path)),
+            frozenset(name for name in os.listdir("/sys/class/net") if name.startswith("wh")),
+            frozenset(line for line in rules.splitlines() if "wherry" in line),
         )
 
     def new_in(self, later: Snapshot) -> list[str]:
         """What *later* has and this one has not."""
         found: list[str] = []
-        for name in ("mounts", "cgroups", "links", "tables", "shared_memory"):
+        for name in ("mounts", "cgroups", "links", "tables"):
             found += [f"{name}: {one}" for one in sorted(getattr(later, name) - getattr(self, name))]
         return found
+
+    def settled(self, places: str, timeout: float = 5) -> list[str]:
+        """What is new and stays: a container that somebody else starts or ends meanwhile is not."""
+        end = time.monotonic() + timeout
+        found = self.new_in(Snapshot.take(places))
+        while found and time.monotonic() < end:
+            time.sleep(0.1)
+            now = self.new_in(Snapshot.take(places))
+            found = [one for one in found if one in now]
+        return found
+
+
+def _in_use(line: str, places: str) -> bool:
+    """Whether another run of the tests has this mount: the number in a directory's name is the process that made it."""
+    return any(int(pid) != os.getpid() and alive(int(pid)) for pid in re.findall(rf"{places}[a-z]+-(\d+)-", line))
+
+
+def _populated(group: Path) -> bool:
+    return any(_read(Path(parent) / "cgroup.procs") for parent, _names, _files in os.walk(group))
 
 
 def _has_nft() -> bool:
