@@ -5,6 +5,7 @@ from __future__ import annotations
 from wherry.cli.commands.run import when_pulling
 from wherry.cli.container_options import CHECKS, OPTIONS, UNSUPPORTED, build
 from wherry.cli.parser import Command
+from wherry.errors import WherryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,16 +32,21 @@ COMMAND = Command(
 
 
 def main(call: Call) -> int:
-    """Makes a container and prints its id."""
+    """Makes a container and prints its id; a wrong option is 125 as for `run`, what fails later 1 as in Docker."""
     from wherry.engine.create import create
     from wherry.engine.run import get_image
     from wherry.engine.undo import Undo
 
     options = build(call)
     engine = call.engine()
-    image = get_image(engine, options, when_pulling(call))
-    with Undo() as undo:
-        record = create(engine, options, image, undo)
-        undo.keep()
+    try:
+        image = get_image(engine, options, when_pulling(call))
+        with Undo() as undo:
+            record = create(engine, options, image, undo)
+            undo.keep()
+    except WherryError as error:
+        if error.exit_code == WherryError.exit_code:
+            error.exit_code = 1
+        raise
     print(record.id)
     return 0
