@@ -47,13 +47,13 @@ def add(call: Call, fields: dict[str, Any]) -> None:
 def _variables(call: Call, fields: dict[str, Any]) -> None:
     from wherry.container.parse_file import environment, labels
 
-    env_files = [(path, _read_variables(path)) for path in call.get("env-file", ())]
+    env_files = [(path, read_variables(path)) for path in call.get("env-file", ())]
     fields["env"] = environment(env_files, call.get("env", ()), call.environ())
-    label_files = [(path, _read_variables(path)) for path in call.get("label-file", ())]
+    label_files = [(path, read_variables(path)) for path in call.get("label-file", ())]
     fields["labels"] = labels(label_files, call.get("label", ()))
 
 
-def _read_variables(path: str) -> bytes:
+def read_variables(path: str) -> bytes:
     if os.path.isdir(path):
         raise InvalidArgument(f"invalid env file ({path}): read {path}: is a directory")
     return _read(path)

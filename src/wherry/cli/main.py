@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "run",
     "container run": "run",
+    "exec": "exec",
+    "container exec": "exec",
     "create": "create",
     "container create": "create",
     "ps": "ps",

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from wherry.monitor.log import JSONFileLog
     from wherry.runtime.create import Process, Stdio
+    from wherry.runtime.executed import ExecutedProcess
     from wherry.runtime.external import ExternalProcess
 
-    AnyProcess = Process | ExternalProcess
+    AnyProcess = Process | ExternalProcess | ExecutedProcess
 
     class Owner(Protocol):
         """What the engine does when a container's life goes on; called in the monitor, in this order."""
@@ -143,7 +144,13 @@ def _monitor(job: Job, owner: Owner, channel: _socket.socket) -> None:
     owner.started(process.pid)
     log = _open_log(job)
     supervisor = Supervisor(
-        process.pidfd, pipes.outputs, pipes.stdin, channel, log, lambda message: _obey(message, process)
+        process.pidfd,
+        pipes.outputs,
+        pipes.stdin,
+        channel,
+        log,
+        lambda message: _obey(message, process),
+        process.ended,
     )
     supervisor.send({"started": process.pid})
     supervisor.run()

@@ -26,7 +26,8 @@ class Supervisor:
     """Relays streams and commands; ``run`` returns when the container has ended and its output is relayed.
 
     ``outputs`` maps a readable descriptor to its stream (STDOUT or STDERR); with a terminal it is the pty's master,
-    which is then ``stdin`` as well.  A reader that does not keep up makes the container wait, as a pipe would.
+    which is then ``stdin`` as well.  ``on_end`` is called as soon as ``pidfd`` says that it has ended.  A reader that
+    does not keep up makes the container wait, as a pipe would.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Supervisor:
         client: socket | None,
         log: JSONFileLog | None,
         on_control: Callable[[dict[str, Any]], None],
+        on_end: Callable[[], object] = lambda: None,
     ) -> None:
         self._pidfd = pidfd
         self._outputs = outputs
@@ -44,6 +46,7 @@ class Supervisor:
         self._client = client
         self._log = log
         self._on_control = on_control
+        self._on_end = on_end
         self._decoder = Decoder()
         self._to_client = bytearray()
         self._to_stdin = bytearray()
@@ -67,6 +70,7 @@ class Supervisor:
             for fd, event in events:
                 if fd == self._pidfd:
                     ended = True
+                    self._on_end()
                 else:
                     self._handle(fd, event)
 

@@ -82,6 +82,9 @@ class Process:
         except ProcessLookupError:
             pass
 
+    def ended(self) -> None:
+        """Called when ``pidfd`` has become readable: the process is waited for later, so that its pid stays its own."""
+
     def wait(self) -> int:
         """Wait for the process to end; its status as waitpid(2) gives it, the same when asked again.
 

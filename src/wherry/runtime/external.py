@@ -66,6 +66,9 @@ class ExternalProcess:
         except ProcessLookupError:
             pass
 
+    def ended(self) -> None:
+        """Called when ``pidfd`` has become readable: the process is waited for later, so that its pid stays its own."""
+
     def wait(self) -> int:
         """Wait for the process to end; its status as waitpid(2) gives it."""
         if self._status is None:
