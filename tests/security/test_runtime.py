@@ -86,13 +86,15 @@ def test_cve_2019_16884_and_19921_nothing_is_mounted_over_proc(bundle: Bundle, t
     assert found.error and "/proc" in found.error[1], found
 
 
-def test_cve_2019_19921_a_link_to_proc_is_no_way_in(bundle: Bundle) -> None:
-    (bundle.root / "innocent").symlink_to("/proc")
+@pytest.mark.parametrize("kind", ["bind", "tmpfs"])
+@pytest.mark.parametrize("place", ["/proc", "/proc/sys", "/proc/self/attr"])
+def test_cve_2019_19921_a_link_to_proc_is_no_way_in(bundle: Bundle, kind: str, place: str) -> None:
+    (bundle.root / "innocent").symlink_to(place)
     volume = bundle.directory / "volume"
     volume.mkdir()
-    bundle.spec["mounts"].append(
-        {"destination": "/innocent", "type": "bind", "source": str(volume), "options": ["bind"]}
-    )
+    options = ["bind"] if kind == "bind" else []
+    entry = {"destination": "/innocent", "type": kind, "source": str(volume), "options": options}
+    bundle.spec["mounts"].append(entry)
     found = bundle.run("true")
     assert found.error and "inside /proc" in found.error[1]
 

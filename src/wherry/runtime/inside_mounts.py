@@ -83,8 +83,8 @@ def attach(inside: Inside, op: ops.Attach) -> None:
         make = openat2.make_directories if directory else openat2.make_file
         target = make(inside.root, op.target, resolve)
         existed = False
-    if op.kind == "bind":
-        _check_bind(op.target, target, tree)
+    if op.kind == "bind" or not op.strict:
+        _check_place(op.target, target, tree)
     found = os.stat(target)
     if stat.S_ISDIR(found.st_mode) != directory:
         words = f"{op.target} is a directory and its source is not, or the other way round"
@@ -103,8 +103,8 @@ def attach(inside: Inside, op: ops.Attach) -> None:
         os.close(tree)
 
 
-def _check_bind(path: str, target: int, tree: int) -> None:
-    """No bind mount may hide procfs from those who rely on it (CVE-2019-16884, CVE-2019-19921)."""
+def _check_place(path: str, target: int, tree: int) -> None:
+    """Nothing may hide procfs from those who rely on it (CVE-2019-16884, CVE-2019-19921)."""
     if path == "/proc":
         if m.filesystem_type(tree) != m.PROC_MAGIC:
             raise Refusal("move_mount", errno.EPERM, f'"{path}" cannot be mounted because it is not of type proc')
