@@ -1,7 +1,9 @@
 """``docker exec``: another process in a running container.
 
 Its parent is a monitor of its own, forked first of all as for a run (docs/decisions/0070-monitor.md): so it goes on
-when the command line is gone.  Nothing of it is kept anywhere; it ends with its container at the latest.
+when the command line is gone.  While the monitor loads the runtime, the process is described here, from what the
+container was made of and from its users as they are now.  Nothing is kept of it; it ends with its container at the
+latest.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.container.exec_options import ExecOptions
+    from wherry.container.facts import Identity
+    from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
     from wherry.monitor.client import Streams
     from wherry.monitor.main import Owner
@@ -26,8 +30,7 @@ def exec_in(engine: Engine, name: str, options: ExecOptions, streams: Streams) -
     is not running or is paused, `CommandNotFound` and `CannotInvoke` when the command cannot be started.
     """
     with _new_monitor(engine) as monitor:
-        row = _running(engine, name)
-        details = {"id": row.id, "pid": row.pid, "born": _born(row), "record": row.record, "exec": options.as_dict()}
+        details = _describe(engine, find_running(engine, name), options)
         monitor.begin(Job(options.tty, options.attach_stdin and not options.detach, "", details))
     if options.detach:
         _await_start(monitor)
@@ -51,7 +54,8 @@ def _new_monitor(engine: Engine) -> Monitor:
     return Monitor(own, load)
 
 
-def _running(engine: Engine, name: str) -> ContainerRow:
+def find_running(engine: Engine, name: str) -> ContainerRow:
+    """The container ``name`` if a process can be started in it.  Raises `NotFound`, `Conflict`."""
     from wherry.engine.containers import find
     from wherry.errors import Conflict
 
@@ -65,15 +69,71 @@ def _running(engine: Engine, name: str) -> ContainerRow:
     return row
 
 
-def _born(row: ContainerRow) -> str:
-    """When the container's first process began: with its pid, that is who it is."""
-    from wherry.errors import Conflict
+def _describe(engine: Engine, row: ContainerRow, options: ExecOptions) -> dict[str, Any]:
+    """What `wherry.engine.execution.Execution` is told.
+
+    ``born`` is when the container's first process began: with its pid, that is who it is.
+    """
+    from wherry.engine.containers import load
+    from wherry.errors import CannotInvoke, Conflict, InvalidArgument
+    from wherry.fastjson import JSONError, loads
     from wherry.linux.process import start_time
 
     born = start_time(row.pid)
-    if not born:
+    try:
+        with open(f"{engine.layout.run_container(row.id)}/config.json", "rb") as file:
+            spec = loads(file.read())
+    except (OSError, JSONError):
+        spec = None
+    if not born or spec is None:
         raise Conflict(f"container {row.id} is not running")
-    return born
+    try:
+        process = _process(engine, load(row), options, spec)
+    except InvalidArgument as error:
+        raise CannotInvoke(error.message, hint=error.hint) from None
+    spec = {"linux": spec["linux"]}
+    return {"id": row.id, "pid": row.pid, "born": born, "spec": spec, "process": process}
+
+
+def _process(engine: Engine, record: ContainerRecord, options: ExecOptions, spec: dict[str, Any]) -> dict[str, Any]:
+    import os
+
+    from wherry.container.exec_options import process
+
+    return process(
+        spec,
+        record.options,
+        options,
+        _identity(engine, record, options, spec),
+        hostname=os.uname().nodename,
+        every=_every(engine) if options.privileged else (),
+    )
+
+
+def _identity(engine: Engine, record: ContainerRecord, options: ExecOptions, spec: dict[str, Any]) -> Identity:
+    """By the container's /etc/passwd and /etc/group as they are now."""
+    from wherry.container import lookup, users
+
+    rootfs = engine.snapshotter.mounts(record.diff_ids, record.id, idmap=False, userxattr=engine.rootless)
+    layers = (rootfs.upper, *rootfs.lower)
+    found = users.resolve(
+        options.user or record.options.user,
+        record.options.group_add,
+        lookup.read(layers, "etc/passwd", users.MAX_FILE) or b"",
+        lookup.read(layers, "etc/group", users.MAX_FILE) or b"",
+    )
+    mapped = sum(one["size"] for one in spec["linux"].get("gidMappings") or ())
+    if engine.rootless and mapped == 1 and found.groups == (found.gid,):
+        found = found.replace(groups=())  # setgroups(2) is denied where only one group is mapped
+    return found
+
+
+def _every(engine: Engine) -> tuple[str, ...]:
+    from wherry.container.capabilities import choose
+    from wherry.linux import capabilities
+
+    available = engine.host.bounding & capabilities.ALL
+    return choose((), (), privileged=True, available=tuple(capabilities.names(available)))
 
 
 def _await_start(monitor: Monitor) -> None:
