@@ -310,3 +310,19 @@ def test_cve_2019_5736_an_init_of_ours_hides_its_interpreter(bundle: Bundle) -> 
     if bundle.mode == "host":
         assert bundle.run("/attack").code == 127
     assert _digest(PYTHON) == before
+
+
+def test_ghsa_6g2q_w5j3_fwh4_the_command_line_outside_is_not_seen_inside(bundle: Bundle) -> None:
+    """Pid 1 with --init, and whoever enters, are forks of the engine's command, whose options may hold secrets."""
+    bundle.spec["annotations"] = {"org.wherry.init": "true"}
+    assert bundle.sh("cat /proc/1/cmdline").out.rstrip("\0") == "init"
+    del bundle.spec["annotations"]
+    look = "while :; do for p in /proc/[0-9]*; do cat $p/cmdline; echo; done; done > /tmp/seen 2>/dev/null"
+    bundle.spec["process"]["args"] = ["sh", "-c", look]
+    one = {**bundle.spec["process"], "args": ["true"]}
+    found = bundle.run(exec=[one] * 20, signal=signal.SIGKILL)
+    assert all(answer.get("code") == 0 for answer in found.answer["exec"]), found.answer
+    places = (bundle.root / "tmp/seen", bundle.directory / "upper/tmp/seen")
+    seen = b"".join(place.read_bytes() for place in places if place.exists())
+    assert b"sh\0-c\0while" in seen
+    assert b"runtime_driver" not in seen

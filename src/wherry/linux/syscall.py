@@ -35,6 +35,7 @@ _COMMON = {
     "mount_setattr": 442,
 }
 _X86_64 = {
+    "read": 0,
     "clone": 56,
     "fstatfs": 138,
     "personality": 135,
@@ -58,6 +59,7 @@ _X86_64 = {
     "mknodat": 259,
 }
 _AARCH64 = {
+    "read": 63,
     "clone": 220,
     "fstatfs": 44,
     "personality": 92,

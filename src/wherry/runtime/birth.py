@@ -55,6 +55,8 @@ def start(
     flags = 0
     for name in new:
         flags |= FLAGS[name]
+    if through or join:
+        prctl.set_arguments(b"wherry")  # a child is seen by those who are there from its first moment
     if through:
         return _through(flags, through, body, cgroup, oom_score)
     if join:

@@ -12,6 +12,7 @@ import os
 
 from wherry.errors import InvalidArgument
 from wherry.linux import cgroup as cgroups
+from wherry.linux import prctl
 from wherry.runtime import birth, channel, init, ops
 from wherry.runtime.execute import shield_link
 from wherry.runtime.failures import exec_failure, failure
@@ -227,6 +228,7 @@ def launch(
 
     def body() -> NoReturn:
         ours.close()
+        prctl.set_arguments(b"init")  # else processes inside read the command line of whoever asked
         init.run(operations, theirs, prepared)
 
     try:
