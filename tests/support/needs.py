@@ -119,6 +119,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "nginx": program("nginx"),
     "runc": program("runc"),
     "crun": program("crun"),
+    "dockerd": lambda: os.geteuid() == 0 and program("dockerd")() and program("docker")(),
     "skopeo": program("skopeo"),
     "umoci": program("umoci"),
     "uidmap": program("newuidmap"),
