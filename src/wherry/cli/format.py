@@ -41,7 +41,7 @@ def show(listing: Listing, rows: Iterable[Fields], form: str, columns: Sequence[
     ``columns`` are those of the default table, where they differ from the listing's.
     """
     text = render(listing, rows, form, columns)
-    sys.stdout.write(text if form and not form.startswith("table") and not sys.stdout.isatty() else _visible(text))
+    sys.stdout.write(text if form and not form.startswith("table") and not sys.stdout.isatty() else visible(text))
 
 
 def render(listing: Listing, rows: Iterable[Fields], form: str, columns: Sequence[str] = ()) -> str:
@@ -108,7 +108,7 @@ def _unescaped(template: str) -> str:
     return template.replace("\\t", "\t").replace("\\n", "\n")
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     r"""For a terminal: control characters other than ``\n`` and ``\t`` made visible."""
     if text.replace("\n", "").replace("\t", "").isprintable():
         return text

@@ -96,6 +96,10 @@ def show(names: Sequence[str], find: Callable[[str], dict[str, Any]], form: str)
         except NotFound as error:
             errors.append(error)
     out = _text(found, form) if template is None else "".join([_line(template, one) for one in found])
+    if template is not None and sys.stdout.isatty():
+        from wherry.cli.format import visible
+
+        out = visible(out)
     sys.stdout.write(out)
     sys.stdout.flush()
     from wherry.cli.main import fail
@@ -133,8 +137,17 @@ def _text(found: list[dict[str, Any]], form: str) -> str:
     import json
 
     if form == "json":
-        return json.dumps(found, ensure_ascii=False, separators=(",", ":")) + "\n"
-    text = json.dumps(found, ensure_ascii=False, indent=4)
-    for plain, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\x7f", "\\u007f")):
-        text = text.replace(plain, escaped)
+        text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+    else:
+        text = json.dumps(found, ensure_ascii=False, indent=4)
+        for plain, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+            text = text.replace(plain, escaped)
+    if not text.replace("\n", "").isprintable():  # C1 controls and bidirectional overrides: the same JSON without them
+        text = "".join([c if c == "\n" or c.isprintable() else _unicode(c) for c in text])
     return text + "\n"
+
+
+def _unicode(character: str) -> str:
+    """The character as JSON writes it in ASCII."""
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join([f"\\u{units[i] << 8 | units[i + 1]:04x}" for i in range(0, len(units), 2)])

@@ -51,7 +51,8 @@ class Layout:
     def ensure(self) -> None:
         """Makes the directories that are missing.  Cheap when nothing is.
 
-        Raises `SystemFailure`, `StorageFull`, and `InvalidArgument` when a root is a directory with other things in it.
+        Raises `SystemFailure`, `StorageFull`, and `InvalidArgument` when a root is a directory with other things in it
+        or belongs to another user.
         """
         if _is_private(self.root) and _is_private(self.netns) and os.path.exists(self.root + "/oci-layout"):
             return
@@ -83,9 +84,10 @@ class Layout:
 
 def _is_private(path: str) -> bool:
     try:
-        return os.stat(path).st_mode & 0o777 == 0o700
+        status = os.stat(path)
     except OSError:
         return False
+    return status.st_mode & 0o777 == 0o700 and status.st_uid == os.geteuid()
 
 
 def _take(root: str, marker: str) -> None:
@@ -94,6 +96,9 @@ def _take(root: str, marker: str) -> None:
     make_private(root)
     if _is_private(root):
         return
+    owner = os.stat(root).st_uid
+    if owner != os.geteuid():  # who could have put an image there, or take what will be
+        raise InvalidArgument(f"{root} belongs to another user (uid {owner})", hint="name a directory of your own")
     inside = os.listdir(root)
     if inside and marker not in inside and inside != ["lost+found"]:
         raise InvalidArgument(

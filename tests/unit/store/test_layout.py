@@ -51,6 +51,23 @@ def test_somebody_elses_directory_is_left_alone(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "root") == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("which", ["root", "run"])
+@pytest.mark.parametrize("ready", [False, True])
+def test_another_users_directory_is_not_taken_for_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str, ready: bool
+) -> None:
+    """Made in /tmp before us, closed and with all that belongs there: a store of images that somebody else chose."""
+    layout = Layout(str(tmp_path / "root"), str(tmp_path / "run"))
+    if ready:
+        layout.ensure()
+    else:
+        (tmp_path / which).mkdir(mode=0o700)
+    real = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: real + 1)
+    with pytest.raises(InvalidArgument, match="belongs to another user"):
+        layout.ensure()
+
+
 def test_run_directories_come_back_after_a_reboot(layout: Layout) -> None:
     for path in (layout.locks, layout.run_containers, layout.netns):
         os.rmdir(path)
