@@ -238,11 +238,11 @@ class Mounts:
     def _hierarchy(self, kind: str, data: tuple[str, ...], directory: str, target: str, options: Options) -> None:
         slot = self._slot()
         situation = self.situation
-        if "cgroup" in situation.new or (not situation.in_user and kind == "cgroup2"):
+        if "cgroup" in situation.new:
             self.early.append(OpenFilesystem(slot, kind, data, options.set, kind))
             self.late.append(Attach(slot, target, kind, strict=True))
         else:
-            # seen through the host's own mount: without a cgroup namespace in a user namespace never writable
+            # the host's own mount (another one of cgroup2 takes the kernel 10 ms), never writable in a user namespace
             deep = options.set | (m.ATTR_RDONLY if situation.in_user else 0)
             self._tree(OpenBind(slot, directory, True, deep_set=deep), slot)
             self.late.append(Attach(slot, target, kind, _PRIVATE, strict=True))
