@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import uuid
+from pathlib import Path
 
 import pytest
 
+from support import leaks
 from support.command import Wherry, kill_and_wait, wait_for
 
 pytestmark = pytest.mark.needs("root", "strace")
@@ -39,11 +41,12 @@ def killed_at(box: Wherry, call: str, number: int, *arguments: str) -> int:
 
 @pytest.mark.parametrize(("call", "number"), POINTS, ids=lambda value: str(value))
 @pytest.mark.parametrize("remove", [True, False], ids=["rm", "keep"])
-def test_a_killed_run_leaves_a_defined_state(as_root: Wherry, call: str, number: int, remove: bool) -> None:
-    name = "k-" + uuid.uuid4().hex[:12]
-    killed_at(
-        as_root, call, number, "run", *(["--rm"] if remove else []), "--name", name, "-m", "64m", "busybox", "true"
-    )
+def test_a_killed_run_leaves_a_defined_state(
+    as_root: Wherry, tmp_path: Path, call: str, number: int, remove: bool
+) -> None:
+    name, identity = "k-" + uuid.uuid4().hex[:12], tmp_path / "id"
+    options = ("--name", name, "--cidfile", str(identity), "-m", "64m")
+    killed_at(as_root, call, number, "run", *(["--rm"] if remove else []), *options, "busybox", "true")
 
     def state() -> str:
         return as_root.ok("ps", "-a", "--filter", f"name={name}", "--format", "{{.State}}").strip()
@@ -55,6 +58,8 @@ def test_a_killed_run_leaves_a_defined_state(as_root: Wherry, call: str, number:
         as_root.ok("rm", name)
     as_root.ok("run", "--rm", "--name", name, "busybox", "true")  # the name is free again
     assert container_files(as_root) == []
+    if identity.exists():
+        assert leaks.cgroups_of({identity.read_text()}) == []
 
 
 def container_files(box: Wherry) -> list[str]:

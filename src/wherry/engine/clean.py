@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def remove_container_files(engine: Engine, record: ContainerRecord) -> None:
-    """Remove the directories of a container, and the volumes that nobody named; no error when they are gone."""
+    """Remove the directories of a container, and the volumes that nobody named; no error when they are gone.
+
+    A control group that a killed monitor has left goes with them: nothing would lead to it any more.
+    """
 
     def remove() -> int:
         engine.snapshotter.remove_upper(record.id)
@@ -26,12 +29,28 @@ def remove_container_files(engine: Engine, record: ContainerRecord) -> None:
         return 0
 
     as_owner(engine, remove)
+    remove_group(engine, record.id)
     remove_tree(engine.layout.run_container(record.id))
     names = [mount.name for mount in record.mounts if mount.anonymous]
     if names:
         from wherry.engine.volumes import remove_unused
 
         remove_unused(engine, names)
+
+
+def remove_group(engine: Engine, identity: str) -> None:
+    """Kill what is left in a container's control group, which its bundle names, and remove it."""
+    from wherry.fastjson import JSONError, loads
+    from wherry.linux import cgroup
+
+    try:
+        with open(f"{engine.layout.run_container(identity)}/config.json") as file:
+            path = loads(file.read())["linux"]["cgroupsPath"]
+    except (OSError, JSONError, KeyError, TypeError):
+        return  # it was never started
+    group = cgroup.open_cgroup(engine.host.cgroups, path)
+    group.kill()
+    group.remove()
 
 
 def remove_tree(path: str) -> None:

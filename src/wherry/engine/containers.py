@@ -117,14 +117,13 @@ def _refreshed(engine: Engine, row: ContainerRow) -> ContainerRow:
 def _bury(engine: Engine, row: ContainerRow) -> None:
     """The monitor was killed, and its container with it (PR_SET_PDEATHSIG): say so and clear up."""
     record = load(row)
-    from wherry.engine.clean import remove_container_files, remove_tree
-    from wherry.engine.sweep import remove_group
+    from wherry.engine.clean import remove_container_files, remove_group, remove_tree
 
-    remove_group(engine, row.id)
     if record.options.auto_remove:
         containers.delete(engine.db, row.id)
         remove_container_files(engine, record)
         return
+    remove_group(engine, row.id)
     containers.update(
         engine.db,
         row.id,

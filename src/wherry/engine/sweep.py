@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from wherry.engine.clean import as_owner, remove_tree
+from wherry.engine.clean import as_owner, remove_group, remove_tree
 from wherry.engine.containers import monitor_lock
 from wherry.store import containers
 
@@ -53,18 +53,3 @@ def _remove(engine: Engine, identity: str, *, everything: bool) -> None:
 
         as_owner(engine, remove)
     remove_tree(engine.layout.run_container(identity))
-
-
-def remove_group(engine: Engine, identity: str) -> None:
-    """Kill what is left in a container's control group, which its bundle names, and remove it."""
-    from wherry.fastjson import JSONError, loads
-    from wherry.linux import cgroup
-
-    try:
-        with open(f"{engine.layout.run_container(identity)}/config.json") as file:
-            path = loads(file.read())["linux"]["cgroupsPath"]
-    except (OSError, JSONError, KeyError, TypeError):
-        return  # it was never started
-    group = cgroup.open_cgroup(engine.host.cgroups, path)
-    group.kill()
-    group.remove()
