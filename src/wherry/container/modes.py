@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wherry.container.options import ContainerOptions
     from wherry.container.record import MountPoint
 
+_LAST_ID = 65535  # of a container's own range: wherry.container.record.ID_COUNT
 _JOINED = (("network", "network_mode"), ("ipc", "ipc_mode"), ("pid", "pid_mode"))
 
 
@@ -98,12 +99,14 @@ def own_user_namespace(
     layers: bool = True,
     binds: bool = True,
     without: tuple[str, ...] = (),
+    beyond: tuple[str, ...] = (),
 ) -> UserNamespace:
     """Decides at creation whether a container of root's gets its own range of host ids.
 
     ``layers``: the image's layers can be id-mapped here; ``binds``: the kernel and the OCI runtime in use can id-map
-    binds; ``without``: destinations of ``mounts`` on file systems that cannot.  A container that would see the files
-    of its volumes as nobody's is worse than one with host ids, which is what Docker gives: so that is the fallback.
+    binds; ``without``: destinations of ``mounts`` on file systems that cannot; ``beyond``: those that belong to ids
+    outside the range, as ``--user`` and ``--group-add`` may ask for.  A container that would see the files of its
+    volumes as nobody's is worse than one with host ids, which is what Docker gives: so that is the fallback.
     """
     if options.userns_mode == "host" or options.privileged:
         return UserNamespace(False)
@@ -115,6 +118,11 @@ def own_user_namespace(
     for destination in shared:
         if destination in without:
             return UserNamespace(False, f"{destination}: its file system has no id-mapped mounts")
+        if destination in beyond:
+            return UserNamespace(False, f"{destination}: it belongs to an id above {_LAST_ID}")
+    for text in (*options.user.split(":"), *options.group_add):
+        if len(text) > 4 and text.isascii() and text.isdigit() and int(text) > _LAST_ID:
+            return UserNamespace(False, f"id {text}: a range of host ids ends at {_LAST_ID}")
     return UserNamespace(True)
 
 

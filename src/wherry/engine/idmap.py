@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from wherry.container.record import ID_COUNT
 from wherry.linux import mount, namespaces
 from wherry.linux.ids import IdMap
 
@@ -22,6 +23,20 @@ def without_id_maps(mounts: tuple[MountPoint, ...]) -> tuple[str, ...]:
     sources = {point.destination: point.source for point in mounts if point.source}
     refused = _refused(sources.values()) if sources else frozenset[str]()
     return tuple(destination for destination, source in sources.items() if source in refused)
+
+
+def beyond_the_range(mounts: tuple[MountPoint, ...]) -> tuple[str, ...]:
+    """The destinations whose sources belong to ids that no container's own range has: accounts of a directory service."""
+    found = []
+    for point in mounts:
+        if point.source:
+            try:
+                status = os.stat(point.source)
+            except OSError:
+                continue  # what is wrong with the path is said where it is mounted
+            if max(status.st_uid, status.st_gid) >= ID_COUNT:
+                found.append(point.destination)
+    return tuple(found)
 
 
 def can_be_mapped(directory: str) -> bool:

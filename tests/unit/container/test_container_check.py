@@ -161,6 +161,15 @@ def test_user_namespace_is_the_default_and_falls_back() -> None:
     assert "image layers" in own(ContainerOptions(), layers=False).reason
     assert own(ContainerOptions(), (bind,), binds=False).reason.startswith("/d:")
     assert own(ContainerOptions(), (bind,), without=("/d",)).reason.startswith("/d:")
+    assert own(ContainerOptions(), (bind,), beyond=("/d",)).reason == "/d: it belongs to an id above 65535"
+    for inside in ("65535:65535", "0", "alice:staff", "", "a99999"):
+        assert own(ContainerOptions(user=inside, group_add=("65535", "wheel"))).own
+    for options in (
+        ContainerOptions(user="65536"),
+        ContainerOptions(user="0:200001"),
+        ContainerOptions(group_add=("99999",)),
+    ):
+        assert "a range of host ids ends at 65535" in own(options).reason
 
 
 def test_namespaces() -> None:
