@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 
 from wherry.cli.parser import Command, UsageError
+from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.cli.main import Call
 
-__all__ = ["COMMAND", "main"]
+__all__ = ["CHECKS", "COMMAND", "main"]
 
 # fmt: off
 COMMAND = Command(
@@ -35,6 +36,15 @@ COMMAND = Command(
     ),
 )
 # fmt: on
+
+
+def _variable(text: str) -> str:
+    if text[:1] in ("", "="):
+        raise InvalidArgument(f"invalid environment variable: {text}")
+    return text
+
+
+CHECKS = {"env": _variable}
 
 
 def main(call: Call) -> int:
