@@ -5,6 +5,7 @@ A class says what the caller can do about it; the command line and the API compo
 
     WherryError            HTTP  exit   what it means
     ├─ InvalidArgument      400   125   the request itself is wrong: an option, a reference, a document
+    ├─ NotModified          304   125   it is as it was to become: started, or stopped, already
     ├─ Unauthorized         401   125   credentials are missing or were refused
     ├─ Forbidden            403   125   policy or privilege forbids it
     ├─ NotFound             404   125   no such image, container, volume, manifest ...
@@ -38,6 +39,10 @@ class WherryError(Exception):
 
 class InvalidArgument(WherryError):
     status = 400
+
+
+class NotModified(WherryError):
+    status = 304
 
 
 class Unauthorized(WherryError):

@@ -7,7 +7,7 @@ import time
 
 from wherry.container.record import ContainerRecord
 from wherry.container.state import State
-from wherry.errors import Conflict, Corrupt, NotFound, WherryError
+from wherry.errors import Conflict, Corrupt, NotFound
 from wherry.fastjson import JSONError
 from wherry.store import containers, images
 from wherry.store.locks import Lock
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
     from wherry.store.containers import ContainerRow
 
+ALIVE = ("running", "paused", "restarting")
 KILLED = 137  # exit code of a container whose monitor was killed: 128 + SIGKILL
 
 
@@ -100,22 +101,24 @@ def list_containers(engine: Engine) -> list[ContainerRow]:
 
 def _refreshed(engine: Engine, row: ContainerRow) -> ContainerRow:
     """A row that says running is true only while a monitor lives; what one left behind is put right here."""
-    if row.status != "running":
+    if row.status not in ALIVE:
         return row
     lock = monitor_lock(engine, row.id)
     if not lock.try_acquire():
         return row
     try:
         row = containers.get(engine.db, row.id)
-        if row.status == "running":
-            _bury(engine, row)
+        if row.status in ALIVE:
+            bury(engine, row)
         return containers.get(engine.db, row.id)
     finally:
         lock.release(remove=True)
 
 
-def _bury(engine: Engine, row: ContainerRow) -> None:
-    """The monitor was killed, and its container with it (PR_SET_PDEATHSIG): say so and clear up."""
+def bury(engine: Engine, row: ContainerRow) -> None:
+    """The monitor was killed, and its container with it (PR_SET_PDEATHSIG): say so and clear up.
+
+    The caller holds the container's lock."""
     record = load(row)
     from wherry.engine.clean import remove_container_files, remove_group, remove_tree
 
@@ -137,23 +140,28 @@ def _bury(engine: Engine, row: ContainerRow) -> None:
 
 
 def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = False) -> str:
-    """``docker rm``; gives back the name.  Raises `NotFound`, `Conflict` for a running one without ``force``."""
+    """``docker rm``; gives back the name.  Raises `NotFound`, `Conflict` for a running one without ``force``.
+
+    The container's lock is held meanwhile: nobody can start what is being removed.
+    """
     from wherry.engine.clean import remove_container_files
     from wherry.engine.sweep import sweep
 
     row = find(engine, name)
-    if row.status == "running":
-        if not force:
-            raise Conflict(
-                f'cannot remove container "/{row.name}": container is running: '
-                "stop the container before removing or force remove"
-            )
-        row = _kill(engine, row)
-    record = load(row)
-    containers.delete(engine.db, row.id)
-    if not volumes:
-        record = record.replace(mounts=())
-    remove_container_files(engine, record)
+    lock = _lock_ended(engine, row, force)
+    try:
+        try:
+            record = load(containers.get(engine.db, row.id))
+        except NotFound:  # --rm: its monitor removed it; or somebody else did
+            if not force:
+                raise
+            return name
+        containers.delete(engine.db, row.id)
+        if not volumes:
+            record = record.replace(mounts=())
+        remove_container_files(engine, record)
+    finally:
+        lock.release(remove=True)
     sweep(engine)
     return name
 
@@ -161,22 +169,31 @@ def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = Fa
 _KILL_SECONDS = 10
 
 
-def _kill(engine: Engine, row: ContainerRow) -> ContainerRow:
-    """Kill a container's first process and wait for its monitor to have noted that."""
-    deadline = time.monotonic() + _KILL_SECONDS
+def _lock_ended(engine: Engine, row: ContainerRow, force: bool) -> Lock:
+    """The lock of a container that is not running, held; with ``force``, one that runs is killed."""
+    lock = monitor_lock(engine, row.id)
+    killed = False
+    delay, deadline = 0.001, time.monotonic() + _KILL_SECONDS
+    while not lock.try_acquire():
+        if row.status in ALIVE and not force:
+            raise Conflict(f'cannot remove container "/{row.name}": container is {_how_to_remove(row.status)}')
+        if row.status in ALIVE and not killed:
+            from wherry.engine.stop import kill_row
 
-    def waiting() -> None:
-        if time.monotonic() > deadline:
-            raise WherryError(f"could not kill container {row.id[:12]}: its monitor did not end in {_KILL_SECONDS} s")
+            kill_row(engine, row)
+            killed = True
+        elif time.monotonic() > deadline:
+            raise Conflict(f'cannot remove container "/{row.name}": another command is using it')
+        time.sleep(delay)
+        delay = min(delay * 2, 0.02)
+        try:
+            row = containers.get(engine.db, row.id)
+        except NotFound:
+            continue  # its files are being removed: what is left is seen when the lock is free
+    return lock
 
-    lock = monitor_lock(engine, row.id, waiting)
-    try:
-        os.kill(row.pid, 9)
-    except ProcessLookupError:
-        pass  # it has just ended
-    lock.acquire()
-    lock.release(remove=True)
-    try:
-        return containers.get(engine.db, row.id)
-    except NotFound:  # --rm: the monitor removed it
-        return row
+
+def _how_to_remove(status: str) -> str:
+    if status == "paused":
+        return "paused and must be unpaused first"
+    return f"{status}: stop the container before removing or force remove"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from wherry.errors import CannotInvoke, Conflict, WherryError
+from wherry.errors import CannotInvoke, Conflict, NotSupported, WherryError
 from wherry.linux import cgroup as cgroups
 from wherry.linux.process import start_time
 from wherry.runtime.exec import exec_process
@@ -86,8 +86,17 @@ class Execution:
             cache=engine.layout.cache,
         )
 
+    is_paused = False
+
     def started(self, pid: int) -> None:
         """Nothing is kept of it."""
+
+    def paused(self, _yes: bool) -> None:
+        """It freezes and goes on with its container."""
+        raise NotSupported("a command in a container is paused with its container")
+
+    def keep(self) -> None:
+        """It is not started again."""
 
     def failed(self, error: BaseException) -> None:
         """Whoever waits is told by the monitor."""

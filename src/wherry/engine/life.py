@@ -6,8 +6,9 @@ import os
 import time
 
 from wherry.container.record import ContainerRecord
-from wherry.engine.containers import monitor_lock
-from wherry.errors import Conflict, WherryError
+from wherry.container.state import PAUSED, RUNNING, State
+from wherry.engine.containers import ALIVE, bury, monitor_lock, state
+from wherry.errors import Conflict, NotFound, NotModified, WherryError
 from wherry.fastjson import dumps
 from wherry.store import containers
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from wherry.runtime.create import Process, Stdio
     from wherry.runtime.external import ExternalProcess
 
+PATIENCE = 30.0  # seconds that another command may take to finish with the container
 NOT_STARTED = 128  # exit code of a container that could not be started, where the error has none of its own
 
 
@@ -37,18 +39,23 @@ def load(engine: Engine) -> None:
 
 
 class Life:
-    """The `wherry.monitor.main.Owner` of one container; lives in its monitor."""
+    """The `wherry.monitor.main.Owner` of one container; lives in its monitor.
+
+    While it holds the container's lock nobody else changes the container's state, so what it knows of that is true.
+    """
 
     def __init__(self, engine: Engine, details: dict[str, Any]) -> None:
         self._engine = engine
         self._record = ContainerRecord.from_json(details["record"]).replace(id_base=details["id_base"])
+        self._new: bool = details["new"]
         self._lock = monitor_lock(engine, self._record.id)
+        self._state = State()
+        self._removes = self._record.options.auto_remove
 
     def create(self, stdio: Stdio) -> Process | ExternalProcess:
         """With our own runtime, or the program that ``--runtime`` names."""
         engine, record = self._engine, self._record
-        if not self._lock.try_acquire():
-            raise Conflict(f"container {record.short_id} is already running")
+        self._take()
         rootfs = engine.snapshotter.mounts(
             record.diff_ids, record.id, idmap=bool(record.id_base), userxattr=engine.rootless
         )
@@ -78,52 +85,96 @@ class Life:
             stdio=stdio,
         )
 
+    def _take(self) -> None:
+        """Get hold of the container for as long as it runs.
+
+        Of several that start it at once one does; the others find it running.  Raises `NotModified` then, `NotFound`
+        when it was removed meanwhile, `Conflict` when somebody is busy with it for long.
+        """
+        lock, identity = self._lock, self._record.id
+        delay, until = 0.001, time.monotonic() + PATIENCE
+        while not lock.try_acquire():
+            if containers.get(self._engine.db, identity).status in ALIVE:
+                raise NotModified(f"container {identity} is already running")
+            if time.monotonic() > until:
+                raise Conflict(f"container {identity} is being used by another command")
+            time.sleep(delay)
+            delay = min(delay * 2, 0.05)
+        if self._new:
+            return
+        try:
+            row = containers.get(self._engine.db, identity)
+            if row.status in ALIVE:
+                bury(self._engine, row)
+                row = containers.get(self._engine.db, identity)
+            self._state = state(row)
+        except BaseException:
+            lock.release(remove=True)
+            raise
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is frozen."""
+        return self._state.status == PAUSED
+
     def started(self, pid: int) -> None:
-        """The container is running."""
-        containers.update(
-            self._engine.db,
-            self._record.id,
-            status="running",
-            pid=pid,
-            started_at=time.time_ns(),
-            exit_code=0,
-            error="",
-            oom_killed=0,
-        )
+        """The container is running.  Raises `NotFound` when it was removed before that."""
+        self._become(self._state.started(pid, time.time_ns()))
+
+    def paused(self, yes: bool) -> None:
+        """It has been frozen, or goes on."""
+        self._become(self._state.to(PAUSED if yes else RUNNING))
+
+    def keep(self) -> None:
+        """It is going to be started again: ``--rm`` does not mean this end of it."""
+        self._removes = False
 
     def failed(self, error: BaseException) -> None:
-        """It stays as it was created, with the exit code that Docker's clients see; ``--rm`` removes it."""
+        """It stays as it was, with the exit code that Docker's clients see; ``--rm`` removes it."""
+        if self._lock.fd < 0:
+            return  # somebody else's
         code = error.exit_code if isinstance(error, WherryError) else NOT_STARTED
-        if self._record.options.auto_remove:
+        if self._removes:
             containers.delete(self._engine.db, self._record.id)
-        else:
+            return
+        try:
             containers.update(self._engine.db, self._record.id, exit_code=code, pid=0, error=str(error))
+        except NotFound:
+            self._removes = True  # it was removed meanwhile: so is what was made since
 
     def exited(self, exit_code: int, oom_killed: bool) -> None:
         """It has ended; with ``--rm`` it is gone as soon as whoever waits is told."""
-        if self._record.options.auto_remove:
+        if self._removes:
             containers.delete(self._engine.db, self._record.id)
         else:
-            containers.update(
-                self._engine.db,
-                self._record.id,
-                status="exited",
-                pid=0,
-                exit_code=exit_code,
-                oom_killed=int(oom_killed),
-                finished_at=time.time_ns(),
-            )
+            self._become(self._state.exited(exit_code, time.time_ns(), oom_killed=oom_killed))
+
+    def _become(self, state: State) -> None:
+        containers.update(
+            self._engine.db,
+            self._record.id,
+            status=state.status,
+            pid=state.pid,
+            exit_code=state.exit_code,
+            error=state.error,
+            oom_killed=int(state.oom_killed),
+            started_at=state.started_at,
+            finished_at=state.finished_at,
+        )
+        self._state = state
 
     def cleanup(self) -> None:
         """Remove the directories of a container that has gone; keep what a stopped one may be started with.
 
         What others left behind is swept as well: here nobody waits for it.
         """
+        if self._lock.fd < 0:
+            return
         from wherry import precompiled
         from wherry.engine.clean import remove_container_files, remove_tree
         from wherry.engine.sweep import sweep
 
-        if self._record.options.auto_remove:
+        if self._removes:
             remove_container_files(self._engine, self._record)
         else:
             remove_tree(self._engine.layout.run_container(self._record.id))

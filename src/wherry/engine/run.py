@@ -30,6 +30,17 @@ def run(engine: Engine, options: ContainerOptions, streams: Streams, progress: P
     return stay(monitor, streams)
 
 
+def run_detached(engine: Engine, options: ContainerOptions, progress: Progress) -> str:
+    """``run -d``: the same, and leave it running; its id, once its command runs."""
+    from wherry.engine.start import new_monitor, wait_started
+
+    with new_monitor(engine) as monitor:
+        image = get_image(engine, options, progress)
+        identity = start_container(engine, options, image, monitor)
+        wait_started(monitor)
+    return identity
+
+
 def get_image(engine: Engine, options: ContainerOptions, progress: Progress) -> ImageRow:
     """The image to run, pulled when it is not here (``--pull``).  Raises what `wherry.engine.pull.pull` raises."""
     from wherry.errors import NotFound
@@ -67,16 +78,18 @@ def _is_for(platform: str, image: ImageRow) -> bool:
     return matches(parse(platform), parse(image.platform))
 
 
-def start_container(engine: Engine, options: ContainerOptions, image: ImageRow, monitor: Monitor) -> None:
-    """Make the container's record and files, and give it to its monitor, which makes its process."""
+def start_container(engine: Engine, options: ContainerOptions, image: ImageRow, monitor: Monitor) -> str:
+    """Make the container's record and files, and give it to its monitor, which makes its process; its id."""
     from wherry.engine.create import create
-    from wherry.engine.start import start
+    from wherry.engine.start import begin
     from wherry.engine.undo import Undo
 
+    wanted = (options.attach_stdin, options.attach_stdout, options.attach_stderr)
     with Undo() as undo:
         container = create(engine, options, image, undo)
-        start(engine, container, monitor)
+        begin(engine, container, monitor, attach=wanted if any(wanted) else None, new=True)
         undo.keep()
+    return container.id
 
 
 def stay(monitor: Monitor, streams: Streams) -> int:

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
+    from wherry.monitor.client import Streams
     from wherry.monitor.main import Owner
+
+    Attach = tuple[bool, bool, bool] | None
 
 
 def new_monitor(engine: Engine) -> Monitor:
@@ -22,6 +25,7 @@ def new_monitor(engine: Engine) -> Monitor:
         return Life(engine, details)
 
     def load() -> None:
+        engine.forked()
         from wherry.engine.life import load
 
         load(engine)
@@ -29,9 +33,87 @@ def new_monitor(engine: Engine) -> Monitor:
     return Monitor(own, load)
 
 
-def start(engine: Engine, record: ContainerRecord, monitor: Monitor) -> None:
-    """Hand a created container over; what becomes of it is told on the monitor's channel."""
+def begin(engine: Engine, record: ContainerRecord, monitor: Monitor, *, attach: Attach, new: bool) -> None:
+    """Hand a container over; what becomes of it is told on the monitor's channel, to which ``attach`` joins its
+    streams (None: only what happens is told).  ``new``: it was created a moment ago."""
     options = record.options
-    log_path = f"{engine.layout.container(record.id)}/{record.id}-json.log"
-    details = {"record": record.to_json(), "id_base": record.id_base}
-    monitor.begin(Job(options.tty, options.open_stdin, log_path, details))
+    monitor.begin(
+        Job(
+            terminal=options.tty,
+            open_stdin=options.open_stdin,
+            stdin_once=options.stdin_once,
+            log_path=log_path(engine, record.id),
+            directory=engine.layout.run_container(record.id),
+            attach=attach,
+            details={"record": record.to_json(), "id_base": record.id_base, "new": new},
+        )
+    )
+
+
+def log_path(engine: Engine, identity: str) -> str:
+    """The container's log; one file for all the times it runs."""
+    return f"{engine.layout.container(identity)}/{identity}-json.log"
+
+
+def wait_started(monitor: Monitor) -> None:
+    """Return when the container runs.  Raises what kept it from that."""
+    from wherry.errors import WherryError
+    from wherry.monitor.call import Call
+    from wherry.monitor.protocol import raise_error
+
+    with Call(monitor.channel) as call:
+        message = call.hear()
+    if message is None:
+        raise WherryError("the container's monitor ended unexpectedly", hint="see `wherry ps -a`")
+    if "error" in message:
+        raise_error(message)
+
+
+def start(engine: Engine, name: str) -> None:
+    """Start a container that was created or has ended; nothing happens to one that runs.
+
+    Raises `NotFound`, `Conflict` for one that is paused, and what keeps it from starting.
+    """
+    from wherry.errors import NotModified
+
+    try:
+        with new_monitor(engine) as monitor:
+            begin(engine, _startable(engine, name), monitor, attach=None, new=False)
+            wait_started(monitor)
+    except NotModified:
+        pass
+
+
+def start_attached(engine: Engine, name: str, streams: Streams) -> int:
+    """Start a container with the caller's streams joined to its; its exit status, 0 when the person detached.
+
+    One that is running already is only attached to.  Raises what `start` does.
+    """
+    from wherry.engine.run import stay
+    from wherry.errors import NotModified
+
+    try:
+        with new_monitor(engine) as monitor:
+            record = _startable(engine, name)
+            terminal = record.options.tty
+            stdin = streams.stdin if record.options.open_stdin else None
+            joined = streams.replace(terminal=terminal, sig_proxy=streams.sig_proxy and not terminal, stdin=stdin)
+            attach = (stdin is not None, streams.stdout is not None, streams.stderr is not None)
+            begin(engine, record, monitor, attach=attach, new=False)
+            return stay(monitor, joined)
+    except NotModified:
+        from wherry.engine.attach import attach as attach_to
+
+        return attach_to(engine, name, streams)[0]
+
+
+def _startable(engine: Engine, name: str) -> ContainerRecord:
+    from wherry.engine.containers import find, load
+    from wherry.errors import Conflict, NotModified
+
+    row = find(engine, name)
+    if row.status == "paused":
+        raise Conflict("cannot start a paused container, try unpause instead")
+    if row.status in ("running", "restarting"):
+        raise NotModified(f"container {row.id} is already running")
+    return load(row)

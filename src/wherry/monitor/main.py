@@ -11,6 +11,7 @@ from __future__ import annotations
 import _socket
 import marshal
 import os
+from errno import EADDRINUSE
 from struct import pack, unpack
 
 from wherry import precompiled
@@ -41,6 +42,16 @@ if TYPE_CHECKING:
         def failed(self, error: BaseException) -> None:
             """It could not be made or started; nothing of it runs."""
 
+        @property
+        def is_paused(self) -> bool:
+            """Whether it is frozen."""
+
+        def paused(self, yes: bool, /) -> None:
+            """It has been frozen, or goes on."""
+
+        def keep(self) -> None:
+            """It is going to be started again: its end is no reason to remove it."""
+
         def exited(self, exit_code: int, oom_killed: bool) -> None:
             """It has ended; who waits is told when this returns."""
 
@@ -51,16 +62,28 @@ else:
     Protocol = object
 
 
+SOCKET = "monitor.sock"
+"""Its name in the container's directory of the run root."""
+
 _ALL_DESCRIPTORS = 1 << 20
+_BACKLOG = 128
 
 
 class Job(Record):
-    """One container to look after.  ``details`` is for the `Owner`: plain values that marshal can write."""
+    """One container to look after.  ``details`` is for the `Owner`: plain values that marshal can write.
+
+    ``directory`` is the container's in the run root, there from when the `Owner` has created it: clients find the
+    socket in it.  ``attach`` says which of stdin, stdout and stderr the client at the other end of the channel gets;
+    None: it only waits.
+    """
 
     terminal: bool
     open_stdin: bool
     log_path: str  # "": no log
     details: dict[str, Any]
+    directory: str = ""  # "": no other clients
+    stdin_once: bool = True  # input ends with the first client that was attached to it
+    attach: tuple[bool, bool, bool] | None = (True, True, True)
 
 
 class Monitor:
@@ -130,40 +153,75 @@ def _monitor(job: Job, owner: Owner, channel: _socket.socket) -> None:
         pipes = Pipes(job)
         process = owner.create(pipes.stdio())
         try:
+            listener = _listen(job.directory) if job.directory else None
             process.start()
+            pipes.started(process.console)
+            owner.started(process.pid)
         except BaseException:
             process.delete()
             raise
-        pipes.started(process.console)
     except BaseException as error:
         owner.failed(error)
         _tell(channel, describe_error(error))
         owner.cleanup()
         return
     held = _hold_mounts(process.pid)
-    owner.started(process.pid)
     log = _open_log(job)
+
+    def obey(message: dict[str, Any]) -> dict[str, Any]:
+        from wherry.monitor.commands import obey
+
+        return obey(message, process, owner, supervisor)
+
     supervisor = Supervisor(
         process.pidfd,
         pipes.outputs,
         pipes.stdin,
-        channel,
         log,
-        lambda message: _obey(message, process),
-        process.ended,
+        obey,
+        on_end=process.ended,
+        listener=listener,
+        stdin_once=job.stdin_once,
     )
-    supervisor.send({"started": process.pid})
+    supervisor.welcome({"started": process.pid})
+    supervisor.add(channel, job.attach)
     supervisor.run()
     exit_code = _exit_code(process)
     oom_killed = process.cgroup is not None and process.cgroup.oom_kills() > 0
     if log is not None:
         log.close()
     owner.exited(exit_code, oom_killed)
-    supervisor.send({"exited": exit_code, "oom_killed": oom_killed})
-    supervisor.flush()
+    supervisor.finish({"exited": exit_code, "oom_killed": oom_killed})
     os.close(held)
     process.delete()
     owner.cleanup()
+    supervisor.linger()
+
+
+def _listen(directory: str) -> _socket.socket:
+    """The socket that clients connect to, for the container's owner alone.
+
+    It is bound through a descriptor: the path of a unix socket has 107 bytes at most (unix(7)).
+    """
+    at = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC, 0)
+    try:
+        os.fchmod(listener.fileno(), 0o600)  # becomes the mode of the file
+        path = f"/proc/self/fd/{at}/{SOCKET}"
+        try:
+            listener.bind(path)
+        except OSError as error:
+            if error.errno != EADDRINUSE:
+                raise
+            os.unlink(path)  # a monitor that was killed left it: its successor holds the lock
+            listener.bind(path)
+        listener.listen(_BACKLOG)
+        return listener
+    except OSError as error:
+        listener.close()
+        raise SystemFailure("listen for clients", "bind", error.errno or 0) from None
+    finally:
+        os.close(at)
 
 
 def _hold_mounts(pid: int) -> int:
@@ -191,21 +249,6 @@ def _tell(channel: _socket.socket, message: dict[str, Any]) -> None:
         channel.close()
     except OSError:
         pass  # nobody listens any more; the database has it
-
-
-def _obey(message: dict[str, Any], process: AnyProcess) -> None:
-    """Carry out a client's CONTROL frame; what it does not know comes from a client of another version."""
-    if "signal" in message:
-        process.kill(int(message["signal"]))
-    elif "resize" in message and process.console is not None:
-        import fcntl
-        import termios
-
-        rows, columns = message["resize"]
-        try:
-            fcntl.ioctl(process.console, termios.TIOCSWINSZ, pack("HHHH", int(rows), int(columns), 0, 0))
-        except OSError:
-            pass  # the terminal has gone with its last process
 
 
 def _exit_code(process: AnyProcess) -> int:

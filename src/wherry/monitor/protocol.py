@@ -2,8 +2,14 @@
 
 The framing is the Docker Engine API's for attached streams (v1.50, *Attach to a container*): one byte of kind, three
 zero bytes, four bytes of big-endian length, then the payload.  Kinds 0-2 are the standard streams; an empty STDIN
-frame is end-of-file.  Kind 3 is a JSON object: from a client ``{"resize": [rows, columns]}`` or ``{"signal": n}``,
-from the monitor one of the events below.
+frame is end-of-file.  Kind 3 is a JSON object.
+
+A client first says what it wants: ``{"attach": {"stdin": bool, "stdout": bool, "stderr": bool}}`` or ``{"wait":
+true}``, and is told ``{"started": pid}``.  Any client may give commands: ``{"signal": n}``, ``{"resize": [rows,
+columns]}``, ``{"stop": {"signal": n, "timeout": seconds, "keep": bool}}`` (SIGKILL after ``timeout``, never when that
+is negative; ``keep``: it is going to be started again), ``{"pause": true}``, ``{"unpause": true}``; one that is not
+attached gets an answer to each, ``{"done": true}`` or what `describe_error` makes of an error.  In the end every
+client is told ``{"exited": status, "oom_killed": bool}``.
 """
 
 from __future__ import annotations

@@ -1,33 +1,71 @@
-"""The loop of a monitor: bytes between a container and its client, until the container ends."""
+"""The loop of a monitor: bytes between a container and its clients, until the container ends.
+
+Clients come and go (`wherry.monitor.protocol` says what they may ask).  One that is attached makes the container wait
+when it does not keep up, as a pipe would; one that only waits for the end, or gives a command, never does.
+"""
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
-from _socket import SHUT_RD
+from time import monotonic
 
-from wherry.monitor.protocol import CONTROL, MAX_PAYLOAD, STDERR, STDIN, Decoder, control, frame, parse_control
+from wherry.monitor.protocol import (
+    CONTROL,
+    MAX_PAYLOAD,
+    STDERR,
+    STDIN,
+    STDOUT,
+    Decoder,
+    control,
+    frame,
+    parse_control,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
     from collections.abc import Callable
     from typing import Any
 
     from wherry.monitor.log import JSONFileLog
 
 HIGH_WATER = 1 << 20  # bytes waiting for a reader before its writer is made to wait
+END_WATER = 8 << 20  # the same once the container has ended: what its pipes still hold is less
 DRAIN_MS = 1000  # how long output is awaited from processes that outlive the container's first one
+DRAIN_MOST = 10.0  # seconds of that, however much comes
+MOST_CLIENTS = 200
 _READ = select.POLLIN
 _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+
+class Peer:
+    """One client: what it is attached to, and what waits to be sent to it."""
+
+    __slots__ = ("attached", "decoder", "fd", "pending", "socket", "stdin", "streams")
+
+    def __init__(self, socket: _socket.socket) -> None:
+        socket.setblocking(False)
+        self.socket = socket
+        self.fd = socket.fileno()
+        self.decoder = Decoder()
+        self.pending = bytearray()
+        self.attached = self.stdin = False
+        self.streams: tuple[int, ...] = ()
+
+    def attach(self, stdin: bool, stdout: bool, stderr: bool) -> None:
+        """Join these streams to the client."""
+        self.attached, self.stdin = True, stdin
+        self.streams = (STDOUT,) * stdout + (STDERR,) * stderr
 
 
 class Supervisor:
     """Relays streams and commands; ``run`` returns when the container has ended and its output is relayed.
 
     ``outputs`` maps a readable descriptor to its stream (STDOUT or STDERR); with a terminal it is the pty's master,
-    which is then ``stdin`` as well.  ``on_end`` is called as soon as ``pidfd`` says that it has ended.  A reader that
-    does not keep up makes the container wait, as a pipe would.
+    which is then ``stdin`` as well.  ``on_control`` carries out a command and gives the answer; ``on_end`` is called
+    as soon as ``pidfd`` says that it has ended.  With ``stdin_once`` the container's input ends with the first client
+    that was attached to it.
     """
 
     def __init__(
@@ -35,77 +73,131 @@ class Supervisor:
         pidfd: int,
         outputs: dict[int, int],
         stdin: int | None,
-        client: socket | None,
         log: JSONFileLog | None,
-        on_control: Callable[[dict[str, Any]], None],
+        on_control: Callable[[dict[str, Any]], dict[str, Any] | None],
+        *,
         on_end: Callable[[], object] = lambda: None,
+        listener: _socket.socket | None = None,
+        stdin_once: bool = True,
     ) -> None:
         self._pidfd = pidfd
         self._outputs = outputs
         self._stdin = stdin
-        self._client = client
         self._log = log
         self._on_control = on_control
         self._on_end = on_end
-        self._decoder = Decoder()
-        self._to_client = bytearray()
+        self._listener = listener
+        self._stdin_once = stdin_once
+        self._peers: dict[int, Peer] = {}
+        self._welcome: dict[str, Any] = {}
+        self._alarms: list[tuple[float, Callable[[], None]]] = []
         self._to_stdin = bytearray()
         self._stdin_ended = False
         self._terminal = stdin is not None and stdin in outputs
         self._poll = select.poll()
         self._interest: dict[int, int] = {}
 
+    def welcome(self, message: dict[str, Any]) -> None:
+        """What every client is told when it says what it wants."""
+        self._welcome = message
+
+    def add(self, socket: _socket.socket, attach: tuple[bool, bool, bool] | None) -> None:
+        """A client that is here from the start, attached or waiting."""
+        peer = self._peers[socket.fileno()] = Peer(socket)
+        if attach is not None:
+            peer.attach(*attach)
+        peer.pending += control(self._welcome)
+
+    def later(self, seconds: float, function: Callable[[], None]) -> None:
+        """Call ``function`` unless the container has ended by then."""
+        self._alarms.append((monotonic() + seconds, function))
+
     def run(self) -> None:
         """Relay until the container's first process has ended and no output is left."""
         for fd in (*self._outputs, *([self._stdin] if self._stdin is not None else [])):
             os.set_blocking(fd, False)
-        if self._client is not None:
-            self._client.setblocking(False)
-        ended = False
+        ended, last = False, 0.0
         while not ended or self._outputs:
             self._watch(ended)
-            events = self._poll.poll(DRAIN_MS if ended else None)
-            if ended and not events and not self._to_client:
+            events = self._poll.poll(DRAIN_MS if ended else self._ring() if self._alarms else None)
+            if ended and (not events or monotonic() > last):
                 break
             for fd, event in events:
                 if fd == self._pidfd:
-                    ended = True
+                    ended, last = True, monotonic() + DRAIN_MOST
                     self._on_end()
                 else:
                     self._handle(fd, event)
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Queue an event for the client, behind the output that came before it."""
-        if self._client is not None:
-            self._to_client += control(message)
+    def finish(self, message: dict[str, Any]) -> None:
+        """Tell every client how it ended; returns when those that keep up have been told.
 
-    def flush(self) -> None:
-        """Wait until the client has everything or is gone; what it still sends is not for anybody."""
+        What clients still send is not for anybody; one that comes later finds nobody.
+        """
+        self._on_control = lambda _message: None
         self._close_stdin()
-        while self._client is not None and self._to_client:
-            fd = self._client.fileno()
+        if self._listener is not None:
+            self._accept()
+            self._forget(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+        for peer in self._peers.values():
+            peer.pending += control(message)
+        self._push(DRAIN_MS)
+
+    def linger(self) -> None:
+        """Wait for the clients that `finish` left behind, until they have everything or are gone."""
+        self._push(None)
+
+    def _push(self, timeout: int | None) -> None:
+        while True:
+            for peer in list(self._peers.values()):
+                self._write(peer)
+                if not peer.pending and peer.fd in self._peers:
+                    del self._peers[peer.fd]
+                    try:
+                        peer.socket.shutdown(_socket.SHUT_RD)  # wakes a client that is still writing
+                    except OSError:
+                        pass  # it has gone already
+                    peer.socket.close()
+            if not self._peers:
+                return
             waiting = select.poll()
-            waiting.register(fd, _READ | select.POLLOUT)
-            waiting.poll()
-            self._write_client()
-            self._read_client()
-        if self._client is not None:
-            self._client.shutdown(SHUT_RD)  # wakes a client that is still writing
-            self._client.close()
-            self._client = None
+            for fd in self._peers:
+                waiting.register(fd, _READ | select.POLLOUT)
+            events = waiting.poll(timeout)
+            if not events:
+                return
+            for fd, event in events:
+                if event & (_READ | _GONE) and fd in self._peers:
+                    self._read(self._peers[fd])
+
+    def _ring(self) -> int | None:
+        """Call what is due; milliseconds to the next."""
+        now = monotonic()
+        due = [alarm for alarm in self._alarms if alarm[0] <= now]
+        self._alarms = [alarm for alarm in self._alarms if alarm[0] > now]
+        for _when, function in due:
+            function()
+        return int((min(when for when, _ in self._alarms) - now) * 1000) + 1 if self._alarms else None
 
     def _watch(self, ended: bool) -> None:
         wanted: dict[int, int] = {}
         if not ended:
             wanted[self._pidfd] = _READ
-        if len(self._to_client) < HIGH_WATER:
+        water = END_WATER if ended else HIGH_WATER
+        held = len(self._to_stdin) >= HIGH_WATER
+        full = False
+        for peer in self._peers.values():
+            wanted[peer.fd] = (0 if held and peer.stdin else _READ) | (select.POLLOUT if peer.pending else 0)
+            full = full or len(peer.pending) >= water
+        if not full:
             for fd in self._outputs:
                 wanted[fd] = _READ
         if self._stdin is not None and self._to_stdin:
             wanted[self._stdin] = wanted.get(self._stdin, 0) | select.POLLOUT
-        if self._client is not None:
-            fd = self._client.fileno()
-            wanted[fd] = (_READ if len(self._to_stdin) < HIGH_WATER else 0) | (select.POLLOUT if self._to_client else 0)
+        if self._listener is not None and len(self._peers) < MOST_CLIENTS:
+            wanted[self._listener.fileno()] = _READ
         if wanted == self._interest:
             return
         for fd in self._interest.keys() - wanted.keys():
@@ -118,15 +210,29 @@ class Supervisor:
     def _handle(self, fd: int, event: int) -> None:
         if fd == self._stdin and event & select.POLLOUT:
             self._feed_stdin()
-        if fd in self._outputs and event & (_READ | _GONE):
-            self._read_output(fd)
-        elif fd == self._stdin and event & _GONE:
-            self._close_stdin()
-        elif self._client is not None and fd == self._client.fileno():
-            if event & select.POLLOUT:
-                self._write_client()
+        if fd in self._outputs:
             if event & (_READ | _GONE):
-                self._read_client()
+                self._read_output(fd)
+        elif fd == self._stdin:
+            if event & _GONE:
+                self._close_stdin()
+        elif fd in self._peers:
+            peer = self._peers[fd]
+            if event & select.POLLOUT:
+                self._write(peer)
+            if event & (_READ | _GONE) and fd in self._peers:
+                self._read(peer)
+        elif self._listener is not None and fd == self._listener.fileno():
+            self._accept()
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        while len(self._peers) < MOST_CLIENTS:
+            try:
+                fd, _address = self._listener._accept()  # type: ignore[attr-defined]
+            except OSError:  # nobody else, or too many files are open: asked again when somebody goes
+                return
+            self._peers[fd] = Peer(_socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd))
 
     def _read_output(self, fd: int) -> None:
         stream = self._outputs[fd]
@@ -145,50 +251,62 @@ class Supervisor:
             return
         if self._log is not None:
             self._log.write("stderr" if stream == STDERR else "stdout", data)
-        if self._client is not None:
-            self._to_client += frame(stream, data)
-            self._write_client()
+        if self._peers:
+            framed = frame(stream, data)
+            for peer in list(self._peers.values()):
+                if stream in peer.streams:
+                    peer.pending += framed
+                    self._write(peer)
 
-    def _write_client(self) -> None:
-        if self._client is None or not self._to_client:
+    def _write(self, peer: Peer) -> None:
+        if not peer.pending:
             return
         try:
-            sent = self._client.send(self._to_client)
+            sent = peer.socket.send(peer.pending)
         except BlockingIOError:
             return
         except OSError:
-            self._drop_client()
+            self._drop(peer)
             return
-        del self._to_client[:sent]
+        del peer.pending[:sent]
 
-    def _read_client(self) -> None:
-        if self._client is None:
-            return
+    def _read(self, peer: Peer) -> None:
         try:
-            data = self._client.recv(MAX_PAYLOAD)
+            data = peer.socket.recv(MAX_PAYLOAD)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if not data:
-            self._drop_client()
+            self._drop(peer)
             return
         try:
-            for kind, payload in self._decoder.feed(data):
-                if kind == STDIN:
+            for kind, payload in peer.decoder.feed(data):
+                if kind == CONTROL:
+                    self._take_control(peer, parse_control(payload))
+                elif kind == STDIN and peer.stdin:
                     self._take_stdin(payload)
-                elif kind == CONTROL:
-                    self._on_control(parse_control(payload))
-        except ValueError:
-            self._drop_client()
+        except (ValueError, TypeError, KeyError):  # not a client of ours
+            self._drop(peer)
+
+    def _take_control(self, peer: Peer, message: dict[str, Any]) -> None:
+        if "attach" in message:
+            wanted = message["attach"]
+            peer.attach(bool(wanted["stdin"]), bool(wanted["stdout"]), bool(wanted["stderr"]))
+            peer.pending += control(self._welcome)
+        elif "wait" in message:
+            peer.pending += control(self._welcome)
+        else:
+            answer = self._on_control(message)
+            if answer is not None and not peer.attached:
+                peer.pending += control(answer)
 
     def _take_stdin(self, payload: bytes) -> None:
-        if payload:
-            if self._stdin is not None and not self._stdin_ended:
-                self._to_stdin += payload
-                self._feed_stdin()
-        else:
+        if not payload:
             self._end_stdin()
+        elif self._stdin is not None and not self._stdin_ended:
+            self._to_stdin += payload
+            self._feed_stdin()
 
     def _feed_stdin(self) -> None:
         if self._stdin is None:
@@ -206,6 +324,9 @@ class Supervisor:
             self._close_stdin()
 
     def _end_stdin(self) -> None:
+        """The end of one client's input: the container's too, except for a terminal, which others may type at."""
+        if self._terminal or not self._stdin_once:
+            return
         self._stdin_ended = True
         if not self._to_stdin:
             self._close_stdin()
@@ -217,15 +338,15 @@ class Supervisor:
             os.close(self._stdin)
             self._stdin = None
 
-    def _drop_client(self) -> None:
-        """The client is gone: its standard input ends, the container goes on."""
-        if self._client is None:
+    def _drop(self, peer: Peer) -> None:
+        """The client is gone: the container goes on."""
+        if self._peers.pop(peer.fd, None) is None:
             return
-        self._forget(self._client.fileno())
-        self._client.close()
-        self._client = None
-        self._to_client.clear()
-        self._end_stdin()
+        self._forget(peer.fd)
+        peer.socket.close()
+        peer.pending.clear()
+        if peer.stdin:
+            self._end_stdin()
 
     def _forget(self, fd: int) -> None:
         if self._interest.pop(fd, None) is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-_NAP = 0.05
+_NAP = 0.05  # seconds between two attempts to get it; the first ones come sooner
 
 
 class Lock:
@@ -34,10 +34,12 @@ class Lock:
 
     def acquire(self) -> None:
         """Waits until the lock is held."""
+        nap = 0.001
         while not self.try_acquire():
             if self._waiting is not None:
                 self._waiting()
-            time.sleep(_NAP)
+            time.sleep(nap)
+            nap = min(nap * 2, _NAP)
 
     def try_acquire(self) -> bool:
         """Takes the lock if it can be had at once."""

@@ -1,0 +1,36 @@
+"""``docker attach``: join one's streams to a container that runs."""
+
+from __future__ import annotations
+
+from wherry.engine.containers import ALIVE, find, load
+from wherry.engine.stop import call_monitor
+from wherry.errors import Conflict
+from wherry.monitor.client import Client, Streams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.engine.engine import Engine
+
+
+def attach(engine: Engine, name: str, streams: Streams) -> tuple[int, bool]:
+    """The container's exit status; and whether the person detached instead, with 0.
+
+    ``streams`` says what is joined; whether it is a terminal is the container's to say.  Raises `NotFound`, `Conflict`
+    for one that does not run.
+    """
+    row = find(engine, name)
+    if row.status not in ALIVE:
+        raise Conflict("cannot attach to a stopped container, start it first")
+    if row.status == "paused":
+        raise Conflict("cannot attach to a paused container, unpause it first")
+    options = load(row).options
+    streams = streams.replace(terminal=options.tty, stdin=streams.stdin if options.open_stdin else None)
+    call = call_monitor(engine, row)
+    if call is None:
+        return find(engine, row.id).exit_code, False
+    with call:
+        wanted = {part: getattr(streams, part) is not None for part in ("stdin", "stdout", "stderr")}
+        call.say({"attach": wanted})
+        with Client(call.channel, streams) as client:
+            outcome = client.relay()
+    return outcome.exit_code or 0, outcome.exit_code is None

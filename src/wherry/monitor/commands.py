@@ -1,0 +1,95 @@
+"""What a client may tell a monitor to do with its container; loaded with the first command."""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+
+from wherry.errors import Conflict, NotSupported, WherryError
+from wherry.monitor.protocol import describe_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from wherry.monitor.main import AnyProcess, Owner
+    from wherry.monitor.supervise import Supervisor
+
+_DONE = {"done": True}
+
+
+def obey(message: dict[str, Any], process: AnyProcess, owner: Owner, supervisor: Supervisor) -> dict[str, Any]:
+    """Carry out a command; gives the answer.  One that is not known comes from a client of another version.
+
+    Raises ValueError, TypeError or KeyError for one that is malformed.
+    """
+    try:
+        if "signal" in message:
+            _signal_it(int(message["signal"]), process, owner)
+        elif "resize" in message:
+            _resize(process, *message["resize"])
+        elif "stop" in message:
+            _stop(message["stop"], process, owner, supervisor)
+        elif "pause" in message:
+            _pause(process, owner)
+        elif "unpause" in message:
+            if not owner.is_paused:
+                raise Conflict("the container is not paused")
+            _thaw(process, owner)
+        else:
+            raise NotSupported("the container's monitor does not know this command")
+    except WherryError as error:
+        return describe_error(error)
+    return _DONE
+
+
+def _signal_it(number: int, process: AnyProcess, owner: Owner) -> None:
+    process.kill(number)
+    if number == _signal.SIGKILL:
+        _thaw(process, owner)
+
+
+def _stop(request: dict[str, Any], process: AnyProcess, owner: Owner, supervisor: Supervisor) -> None:
+    """Ask it to end, and see to it that it does.  One that is frozen has to go on for that."""
+    number, timeout = int(request["signal"]), float(request["timeout"])
+    if request.get("keep"):
+        owner.keep()
+    process.kill(number)
+    _thaw(process, owner)
+    if timeout >= 0 and number != _signal.SIGKILL:
+        supervisor.later(timeout, lambda: process.kill(_signal.SIGKILL))
+
+
+def _pause(process: AnyProcess, owner: Owner) -> None:
+    group = process.cgroup
+    if group is None or not group.path:
+        raise NotSupported(
+            "pausing needs a control group, which this container does not have",
+            hint="delegate a subtree of cgroup v2 to this user (systemd does), or run containers as root",
+        )
+    if owner.is_paused:
+        raise Conflict("the container is already paused")
+    group.freeze()
+    try:
+        owner.paused(True)
+    except BaseException:
+        group.thaw()
+        raise
+
+
+def _thaw(process: AnyProcess, owner: Owner) -> None:
+    if owner.is_paused and process.cgroup is not None:
+        process.cgroup.thaw()
+        owner.paused(False)
+
+
+def _resize(process: AnyProcess, rows: int, columns: int) -> None:
+    if process.console is None:
+        return
+    import fcntl
+    import termios
+    from struct import pack
+
+    try:
+        fcntl.ioctl(process.console, termios.TIOCSWINSZ, pack("HHHH", int(rows), int(columns), 0, 0))
+    except OSError:
+        pass  # the terminal has gone with its last process
