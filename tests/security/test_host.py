@@ -183,6 +183,7 @@ def test_nothing_stays_of_many_containers(
             str(path) for path in (*wherry.root.rglob("*"), *wherry.run_root.rglob("*")) if "layers" not in path.parts
         }
 
+    assert not leaks.settled(wherry.directory)  # the monitor of the last container has cleared up
     before = names()
     for number in range(20):
         assert wherry("run", "--rm", "--network", "none", "victim", "sh", "-c", f"exit {number}").code == number
@@ -258,3 +259,23 @@ def test_the_hosts_null_device_is_not_given_to_another_runtime(
     after = os.stat("/dev/null")
     os.chown("/dev/null", before.st_uid, before.st_gid)
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+
+def test_the_filter_and_the_capabilities_are_in_force(
+    wherry_as: Callable[..., Wherry], busybox: images.Built, tmp_path: Path
+) -> None:
+    """What every container has: a filter, no capability that Docker's do not have, and none to inherit."""
+    wherry = wherry_as()
+    load(wherry, busybox, tmp_path)
+    for how in ((), ("--init",), ("--userns=host",), ("--user", "1000")):
+        lines = run(wherry, *how, "victim", "cat", "/proc/self/status").splitlines()
+        status = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        assert status["Seccomp"] == "2", how
+        assert int(status["CapBnd"], 16) == 0xA80425FB, how
+        assert int(status["CapEff"], 16) == (0 if "--user" in how else 0xA80425FB), how
+        assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0, how
+        # a user namespace needs no capability: only the filter stands in the way
+        refused = wherry("run", "--rm", "--network", "none", *how, "victim", "unshare", "-U", "true")
+        assert refused.code == 1 and "Operation not permitted" in refused.err, str(refused)
+    arguments = ("run", "--rm", "--network", "none", "--security-opt", "seccomp=unconfined")
+    assert wherry(*arguments, "victim", "unshare", "-U", "true").code == 0
