@@ -135,8 +135,12 @@ class Screen:
         self.stream = os.fdopen(slave, "w")
 
     def shown(self) -> list[str]:
+        self.stream.write("\0")  # the kernel hands over what was written in pieces, and later
         self.stream.flush()
-        text = os.read(self.master, 1 << 20).decode()
+        written = b""
+        while not written.endswith(b"\0"):
+            written += os.read(self.master, 1 << 20)
+        text = written[:-1].decode()
         lines, row = [""], 0
         while text:
             if text.startswith("\x1b["):
