@@ -25,6 +25,12 @@ RUN_STATUS = (
     ("128+n", "the command was ended by signal n; 137 is SIGKILL, also when memory ran out"),
     ("other", "what the command returned"),
 )
+EXEC_STATUS = (
+    ("1", "Wherry itself failed: no such container, or it is not running"),
+    ("125", "a wrong option"),
+    ("126", "the command is there but cannot be invoked, or not as this user or in this directory"),
+    *RUN_STATUS[2:],
+)
 STATUS = (("0", "success"), ("1", "something failed"), ("125", "a wrong option"))
 CONTAINER = ("run", "create")
 
@@ -44,6 +50,8 @@ def commands() -> dict[str, Command]:
 
 
 def status_of(path: str) -> tuple[tuple[str, str], ...]:
+    if path == "exec":
+        return EXEC_STATUS
     return RUN_STATUS if path in ("run", "runtime run") else STATUS
 
 
@@ -65,7 +73,7 @@ def markdown() -> str:
             lines += ["Options of Docker's that are refused:", ""]
             lines += [f"- {_flag(letter, name)}: {why}" for name, letter, why in command.unsupported]
             lines += [""]
-        if path in ("run", "runtime run"):
+        if status_of(path) is not STATUS:
             lines += ["Exit status:", "", *(f"- `{status}`: {what}" for status, what in status_of(path)), ""]
     return "\n".join(lines)
 

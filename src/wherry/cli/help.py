@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from wherry.cli.parser import Command, Row
 
-COMMON = ("run", "ps", "pull", "images", "version", "info")
+COMMON = ("run", "exec", "ps", "pull", "images", "version", "info")
 GROUPS = {
     "container": "Manage containers",
     "debug": "Look into the engine",
