@@ -6,6 +6,8 @@ This file is compiled anew at every start, so it does no more than find the pack
 import os
 import sys
 
+os.umask(os.umask(0o022) | 0o022)  # else others could put code where the interpreter keeps what it compiled
+
 if not __package__:
     root = __file__[: -len("wherry/__main__.py")]
     sys.path.append(root)
@@ -13,7 +15,7 @@ if not __package__:
 
     precompiled.install(root)
 
-from wherry.cli.main import main
+from wherry.cli.main import main  # noqa: E402
 
 status = 1
 try:

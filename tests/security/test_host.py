@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from support import images, leaks
-from support.command import Wherry, wait_for
+from support.command import MAIN, Wherry, wait_for
 from support.users import SINGLE_UID, run_as
 
 pytestmark = pytest.mark.needs("root", "busybox", "debian")
@@ -279,3 +282,15 @@ def test_the_filter_and_the_capabilities_are_in_force(
         assert refused.code == 1 and "Operation not permitted" in refused.err, str(refused)
     arguments = ("run", "--rm", "--network", "none", "--security-opt", "seccomp=unconfined")
     assert wherry(*arguments, "victim", "unshare", "-U", "true").code == 0
+
+
+def test_nobody_else_can_put_code_beside_ours_whatever_the_umask(tmp_path: Path) -> None:
+    """The first command of root's, with umask 000, makes the directories that compiled modules are taken from."""
+    package = shutil.copytree(MAIN.parent, tmp_path / "src/wherry", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (package, *package.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o022)
+    command = [sys.executable, "-I", "-S", package / "__main__.py", "version"]
+    subprocess.run(command, umask=0, capture_output=True, check=False, timeout=60)
+    made = list(package.rglob("__pycache__"))
+    assert made
+    assert not [path for path in package.rglob("*") if path.stat().st_mode & 0o022]
