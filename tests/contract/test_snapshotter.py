@@ -140,6 +140,10 @@ def test_the_writable_part(snapshotter: Snapshotter) -> None:
     snapshotter.remove_upper("c")
     assert not os.path.exists(mount.upper) and not os.path.exists(mount.work)
     snapshotter.remove_upper("c")
+    snapshotter.make_upper("c", os.geteuid(), os.getegid(), (".mark",))
+    mark = os.stat(f"{snapshotter.mounts((ID,), 'c').upper}/.mark")
+    assert (mark.st_size, stat.S_IMODE(mark.st_mode)) == (0, 0o755)
+    snapshotter.remove_upper("c")
     snapshotter.remove_upper("never made")
 
 

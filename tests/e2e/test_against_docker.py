@@ -93,6 +93,11 @@ def prepare(directory: Path) -> Path:
     (directory / "f").write_text("content\n")
     os.chown(directory / "f", 1000, 1000)
     (directory / "sub/g").write_text("")
+    (directory / "account").mkdir(mode=0o700)
+    (directory / "account/private").write_text("of an account with a large id\n")
+    (directory / "account/private").chmod(0o600)
+    for path in (directory / "account", directory / "account/private"):
+        os.chown(path, 200001, 200001)
     (directory / "env").write_text('A=1\n# no\n  B=2\nFROM_HOST\nNOT_THERE\nC="q"\n\nD=a b \nE=\n')
     directory.chmod(0o755)
     return directory

@@ -50,6 +50,7 @@ SAME = [
         R --init busybox sh -c 'exit 3'
         R -m 32m busybox tail /dev/zero
         R --pull never nosuch:never true
+        R sha256:0000000000000000000000000000000000000000000000000000000000000000 true
         R --nosuch busybox
         R -m
         R --rm=maybe busybox
@@ -74,6 +75,7 @@ SAME = [
         R -u alice busybox sh -c 'id; echo $HOME'
         R -u 1000:2000 --group-add bob --group-add 1234 busybox id
         R -u 4321 busybox sh -c 'id; echo $HOME'
+        R -u 200001:200002 --group-add 99999 busybox sh -c 'id; stat -c "%u %a" / /tmp'
         R -u nosuch busybox id
         R -u alice:nosuch busybox id
         R -u 2147483648 busybox id
@@ -85,7 +87,7 @@ SAME = [
         R everything stat -c '%n %a %u %g' . .. /data /data/seed
         R -w relative busybox pwd
         R --read-only busybox sh -c 'touch /x /tmp/x /dev/shm/x'
-        R busybox sh -c 'stat -c "%n %a %u %g" /etc/hosts /etc/hostname /etc/resolv.conf /dev/null /dev/shm /tmp /'
+        R busybox sh -c 'stat -c "%n %a %u %g" /etc/hosts /etc/hostname /etc/resolv.conf /dev/null /tmp / /.dockerenv'
     """),
     *_cases("names of the container", """
         R -h box busybox sh -c 'hostname; echo $HOSTNAME; cat /etc/hostname'
@@ -98,6 +100,7 @@ SAME = [
     *_cases("volumes and binds", """
         R -v DIR:/m busybox sh -c 'stat -c "%n %a %u" /m/f /m/sub; cat /m/f; echo new > /m/new' \
             && R -v DIR:/m busybox cat /m/new
+        R -v DIR/account:/m busybox sh -c 'cat /m/private; stat -c "%u %a" /m'
         R -v DIR:/m:ro busybox touch /m/new
         R -v DIR/made/here:/m busybox stat -c '%a %u' /m
         R -v DIR/f:/etc/passwd busybox cat /etc/passwd

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 NAME_ATTEMPTS = 20
 SNAPSHOTTER = "overlay"
 OWN_RUNTIME = "wherry"
+MARK = ".dockerenv"  # by which programs tell that they are in a container
 
 
 def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Undo) -> ContainerRecord:
@@ -127,16 +128,18 @@ def _user_namespace(engine: Engine, options: ContainerOptions, mounts: tuple[Mou
     if modes.joined(options):
         return modes.UserNamespace(False)
     without: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
     if mounts:
-        from wherry.engine.idmap import without_id_maps
+        from wherry.engine.idmap import beyond_the_range, without_id_maps
 
-        without = without_id_maps(mounts)
+        without, beyond = without_id_maps(mounts), beyond_the_range(mounts)
     return modes.own_user_namespace(
         options,
         mounts,
         layers=engine.layers_can_be_mapped,
         binds=not options.runtime or options.runtime == OWN_RUNTIME,
         without=without,
+        beyond=beyond,
     )
 
 
@@ -167,7 +170,7 @@ def _make_directories(engine: Engine, record: ContainerRecord, undo: Undo) -> No
     undo.callback(_remove_files, engine, record)
     os.mkdir(layout.run_container(record.id), 0o700)
     base = record.id_base
-    engine.snapshotter.make_upper(record.id, base or os.geteuid(), base or os.getegid())
+    engine.snapshotter.make_upper(record.id, base or os.geteuid(), base or os.getegid(), (MARK,))
 
 
 def _remove_files(engine: Engine, record: ContainerRecord) -> None:
@@ -191,7 +194,8 @@ def _write_id_file(options: ContainerOptions, record: ContainerRecord, undo: Und
         fd = os.open(options.container_id_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise InvalidArgument(
-            f"failed to create the container ID file {options.container_id_file}: {error.strerror}"
+            f"failed to create the container ID file: open {options.container_id_file}: "
+            + (error.strerror or str(error)).lower()
         ) from None
     undo.callback(os.unlink, options.container_id_file)
     with open(fd, "w") as file:

@@ -26,7 +26,7 @@ def without_id_maps(mounts: tuple[MountPoint, ...]) -> tuple[str, ...]:
 
 
 def beyond_the_range(mounts: tuple[MountPoint, ...]) -> tuple[str, ...]:
-    """The destinations whose sources belong to ids that no container's own range has: accounts of a directory service."""
+    """The destinations whose sources belong to ids above every range: accounts of a directory service."""
     found = []
     for point in mounts:
         if point.source:

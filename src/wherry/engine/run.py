@@ -44,6 +44,7 @@ def run_detached(engine: Engine, options: ContainerOptions, progress: Progress) 
 def get_image(engine: Engine, options: ContainerOptions, progress: Progress) -> ImageRow:
     """The image to run, pulled when it is not here (``--pull``).  Raises what `wherry.engine.pull.pull` raises."""
     from wherry.errors import NotFound
+    from wherry.oci.digest import is_digest
     from wherry.store import images
 
     if options.pull != "always":
@@ -58,7 +59,7 @@ def get_image(engine: Engine, options: ContainerOptions, progress: Progress) -> 
                 f"({options.platform})",
             )
         except NotFound:
-            if options.pull == "never":
+            if options.pull == "never" or is_digest(options.image):  # an id, which no registry knows
                 raise
     from wherry.engine.pull import pull
     from wherry.oci.reference import parse

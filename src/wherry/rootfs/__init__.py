@@ -70,8 +70,8 @@ class Snapshotter(Protocol):
         ``userxattr``: the layers were written with "overlay-user" whiteouts.  No input or output.
         """
 
-    def make_upper(self, container_id: str, uid: int, gid: int) -> None:
-        """Make the container's writable part, owned by its root on this host."""
+    def make_upper(self, container_id: str, uid: int, gid: int, marks: tuple[str, ...] = ()) -> None:
+        """Make the container's writable part, owned by its root on this host; ``marks`` are empty files in it."""
 
     def remove_upper(self, container_id: str) -> None:
         """Remove the container's writable part whatever is in it; nothing there is fine."""

@@ -204,8 +204,8 @@ class OverlaySnapshotter:
             pass
         return path
 
-    def make_upper(self, container_id: str, uid: int, gid: int) -> None:
-        """Make the container's upper and work directories, owned by its root on this host.
+    def make_upper(self, container_id: str, uid: int, gid: int, marks: tuple[str, ...] = ()) -> None:
+        """Make the container's upper and work directories, owned by its root on this host; ``marks`` are empty files.
 
         Raises `StorageFull`, `SystemFailure`.
         """
@@ -218,6 +218,12 @@ class OverlaySnapshotter:
                 if (uid, gid) != (os.geteuid(), os.getegid()):
                     os.chown(path, uid, gid)
                 os.chmod(path, mode)
+            for name in marks:
+                fd = os.open(f"{container}/upper/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o755)
+                if (uid, gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(fd, uid, gid)
+                os.fchmod(fd, 0o755)
+                os.close(fd)
         except OSError as error:
             raise translate(error, "make a container's directories") from error
 
