@@ -119,3 +119,25 @@ def test_two_runs_with_one_name(as_root: Wherry) -> None:
     assert sorted(ends) == [0, 125, 125, 125, 125, 125]
     as_root.ok("rm", name)
     assert container_files(as_root) == []
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL], ids=lambda one: one.name
+)
+def test_a_volume_is_filled_whole_or_not_at_all(as_root: Wherry, number: signal.Signals) -> None:
+    """The signal comes in the middle of the copy; but for SIGKILL nothing of the container is left either."""
+    name, volume = "k-" + uuid.uuid4().hex[:12], "v-" + uuid.uuid4().hex[:12]
+    inject = f"inject=fchmod:signal={number.name.removeprefix('SIG')}:when=4"
+    prefix = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fchmod", "-e", inject)
+    traced = Wherry(as_root.directory, prefix=prefix)
+    result = traced("run", "--name", name, "-v", f"{volume}:/usr/share", "-v", f"{volume}-2:/etc", "busybox", "true")
+    assert result.code == 128 + number or number == signal.SIGKILL, str(result)
+    data = as_root.root / "volumes" / volume / "_data"
+    assert not data.exists() or not os.listdir(data) or number == signal.SIGKILL
+    left = as_root.ok("ps", "-a", "--filter", f"name={name}", "--format", "{{.State}}").strip()
+    assert left == ("created" if number == signal.SIGKILL else "")
+    if left:
+        as_root.ok("rm", name)
+    out = as_root.ok("run", "--rm", "-v", f"{volume}-2:/etc", "busybox", "ls", "/etc")
+    assert {"passwd", "group", "shadow", "os-release"} <= set(out.split())
+    assert container_files(as_root) == []

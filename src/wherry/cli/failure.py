@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 
+from wherry.cli.main import Terminated
 from wherry.cli.parser import UsageError
 from wherry.cli.quote import harmless
 from wherry.errors import Cancelled, InvalidArgument, WherryError
@@ -24,6 +25,8 @@ def report(error: BaseException, path: str) -> int:
     if isinstance(error, UsageError):
         _print(error.message)
         return error.exit_code
+    if isinstance(error, Terminated):
+        return 128 + error.number
     if isinstance(error, KeyboardInterrupt | Cancelled):
         return 130
     if isinstance(error, BrokenPipeError):

@@ -6,6 +6,7 @@ raised below becomes a message and Docker's exit status here, and nowhere else.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import gc
 import sys
 
@@ -91,6 +92,17 @@ GLOBAL = parser.Command(
 # fmt: on
 
 
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP ended the command; what it had begun is undone on the way out."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _terminated(number: int, _frame: object) -> None:
+    raise Terminated(number)
+
+
 class Call:
     """One command as it was typed: its path, option values, arguments and the engine it may open."""
 
@@ -150,6 +162,9 @@ def main(arguments: list[str]) -> int:
     gc.set_threshold(50_000, 20, 20)  # a run makes a few thousand objects and no garbage; longer commands still collect
     if sys.flags.no_site:
         sys.meta_path.append(_SitePackages)
+    for number in (_signal.SIGTERM, _signal.SIGHUP):
+        if _signal.getsignal(number) == _signal.SIG_DFL:  # nohup has it ignored
+            _signal.signal(number, _terminated)
     options: dict[str, Any] = {}
     path = ""
     try:

@@ -16,6 +16,7 @@ from wherry.linux.trees import DIRECTORY
 from wherry.oci.mount import Mount
 from wherry.runtime.trees import open_overlay
 from wherry.store import volumes as rows
+from wherry.store.locks import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,39 +75,57 @@ def _check_subpath(data: str, point: MountPoint) -> None:
 def populate(engine: Engine, record: ContainerRecord) -> None:
     """Fill the empty volumes of a new container with what its image has at their destinations (docker-run(1), -v).
 
-    A volume that holds anything is never touched (CVE-2020-1726).
+    A volume that holds anything is never touched (CVE-2020-1726).  It is filled aside and put in place whole, so that
+    a command that is killed leaves it empty; only where a running container has it mounted is it filled in place.
     """
+    from wherry.engine.containers import load
+    from wherry.store import containers
+
     wanted = [point for point in record.mounts if point.populate]
     lower = engine.lower_layers(record)
+    running = [load(row) for row in containers.list_all(engine.db) if row.status in ("running", "paused")]
+    mounted = {mount.name for other in running for mount in other.mounts}
 
     def fill() -> int:
-        points = [point for point in wanted if not os.listdir(point.source)]
-        if points:
-            _fill(lower, points, userxattr=engine.rootless)
+        for point in wanted:
+            with Lock(f"{engine.layout.locks}/volume-{point.name}"):
+                if not os.listdir(point.source):
+                    _fill(lower, point, point.name in mounted, userxattr=engine.rootless)
         return 0
 
     if as_owner(engine, fill) != 0:
         raise WherryError(f"volume {wanted[0].name}: copying the image's files into it failed")
 
 
-def _fill(lower: tuple[str, ...], points: list[MountPoint], *, userxattr: bool) -> None:
+def _fill(lower: tuple[str, ...], point: MountPoint, in_place: bool, *, userxattr: bool) -> None:
     root = _image_root(lower, userxattr=userxattr)
     try:
-        for point in points:
-            try:
-                source = openat2.open_in(root, point.destination, os.O_RDONLY | os.O_DIRECTORY)
-            except OSError as error:
-                if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                    continue  # the image has no such directory: the volume starts empty
-                raise
-            target = os.open(point.source, DIRECTORY)
-            try:
-                copy_contents(source, target)
-            finally:
-                os.close(source)
-                os.close(target)
+        source = openat2.open_in(root, point.destination, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return  # the image has no such directory: the volume starts empty
+        raise
     finally:
         os.close(root)
+    try:
+        if in_place:
+            _copy(source, point.source)
+            return
+        aside = f"{point.source}.filling"
+        remove_tree(aside)  # what a killed command left
+        os.mkdir(aside, 0o700)
+        _copy(source, aside)
+        os.rename(aside, point.source)
+    finally:
+        os.close(source)
+
+
+def _copy(source: int, path: str) -> None:
+    target = os.open(path, DIRECTORY)
+    try:
+        copy_contents(source, target)
+    finally:
+        os.close(target)
 
 
 def _image_root(lower: tuple[str, ...], *, userxattr: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import errno
 import os
 from struct import pack
@@ -130,6 +131,8 @@ def _run_and_exit(function: Callable[[], int], read: int, write: int) -> None:
     code = 1
     try:
         os.close(write)
+        _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
+        _signal.signal(_signal.SIGHUP, _signal.SIG_DFL)
         if os.read(read, 1) == b"m":
             os.close(read)
             os.setresgid(0, 0, 0)

@@ -8,6 +8,7 @@ giving it a job ends it too.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import _socket
 import marshal
 import os
@@ -134,6 +135,8 @@ def _receive(channel: _socket.socket) -> Job | None:
 def _leave_terminal(kept: list[int]) -> None:
     """Become a session of its own, with no terminal, and of the parent's descriptors only those in ``kept``."""
     os.setsid()
+    for number in (_signal.SIGTERM, _signal.SIGHUP):
+        _signal.signal(number, _signal.SIG_DFL)  # the parent's way of ending is not this process's
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
