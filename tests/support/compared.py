@@ -215,6 +215,7 @@ SAME = [
         images --filter label=role=everything -q
         images --filter before=nosuch
         tag busybox NAME:1 && rmi NAME:1 && rmi NAME:1
+        tag busybox Upper:case
         tag busybox NAME@sha256:0000000000000000000000000000000000000000000000000000000000000000
         tag busybox NAME && create --name NAME --network none NAME && rmi NAME && rmi busybox && rm NAME && rmi NAME
         image inspect -f '{{.Id}} {{.RepoTags}} {{.Architecture}} {{.Os}} \

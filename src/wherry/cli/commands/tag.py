@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from wherry.cli.parser import Command
+from wherry.cli.quote import quote
+from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +22,13 @@ COMMAND = Command(
 def main(call: Call) -> int:
     """Gives an image one more name."""
     from wherry.engine.images import tag
+    from wherry.oci.reference import parse
 
-    tag(call.engine(), *call.arguments)
+    source, target = call.arguments
+    try:
+        parse(target)
+    except InvalidArgument as error:
+        message = f"Error parsing reference: {quote(target)} is not a valid repository/tag: {error.message}"
+        raise InvalidArgument(message, hint=error.hint) from None
+    tag(call.engine(), source, target)
     return 0
