@@ -117,7 +117,11 @@ class Docker(Engine):
                    "--bridge=none", "--iptables=false", "--ip6tables=false"]  # fmt: skip
         with self.log.open("wb") as log:
             self._daemon = subprocess.Popen(
-                list(map(str, command)), env=ENV, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                list(map(str, command)),
+                env=ENV | {"TMPDIR": str(self.directory)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         self.memory_pid = self._daemon.pid
         end = time.monotonic() + 60
