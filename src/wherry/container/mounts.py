@@ -125,6 +125,8 @@ def _asked(mount: MountPoint, facts: Facts, ids: IdMaps | None) -> dict[str, Any
     if ids is not None:
         made["uidMappings"], made["gidMappings"] = ids
         options.append("ridmap" if "rbind" in options and mount.type == "bind" else "idmap")
+        if mount.type == "volume":
+            options.append("nodev")  # what an image's directory held was copied, device nodes included
     return made
 
 
