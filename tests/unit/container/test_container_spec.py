@@ -67,7 +67,7 @@ def test_binds_carry_the_id_map() -> None:
     assert bind["options"] == ["rbind", "rro", "rprivate", "ridmap"]
     assert bind["uidMappings"] == built["linux"]["uidMappings"]
     assert at(built, "/a")["source"] == "/v/_data"
-    assert at(built, "/a")["options"] == ["rbind", "X-mount.subdir=s", "idmap"]
+    assert at(built, "/a")["options"] == ["rbind", "X-mount.subdir=s", "idmap", "nodev"]
     assert "uidMappings" not in at(built, "/t")
     order = [mount["destination"] for mount in built["mounts"]]
     assert order.index("/a") < order.index("/a/b")
