@@ -50,7 +50,7 @@ def test_names_are_taken_once(box: Wherry) -> None:
     container = name()
     box.ok("create", "--name", container, "busybox")
     done = box("create", "--name", container, "busybox")
-    assert done.code == 125 and f'The container name "/{container}" is already in use' in done.err
+    assert done.code == 1 and f'The container name "/{container}" is already in use' in done.err
     box.ok("rm", container)
 
 
