@@ -245,6 +245,14 @@ def test_detaching_leaves_the_command(box: Wherry, container: str) -> None:
     assert "sleep 601" in box.ok("exec", container, "ps")
 
 
+def test_a_client_that_is_ended_leaves_a_sane_terminal(box: Wherry, container: str) -> None:
+    with Terminal(box, "exec", "-it", container, "sh") as terminal:
+        terminal.expect("/ # ")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.end() == 143
+        assert terminal.mode_is_restored()
+
+
 # -- lives and deaths
 
 
@@ -296,3 +304,14 @@ def test_a_client_that_does_not_read_does_not_hold_the_container(box: Wherry) ->
         box.ok("rm", "-f", name, timeout=20)
         client.kill()
         client.communicate()
+
+
+def test_many_at_once_while_the_container_is_removed(box: Wherry) -> None:
+    with running(box) as name:
+        clients = [box.popen("exec", name, "true") for _ in range(4)]
+        box.ok("rm", "-f", name)
+        clients += [box.popen("exec", name, "true") for _ in range(2)]
+        for client in clients:
+            _out, err = client.communicate(timeout=60)
+            assert client.returncode in (0, 1, 137), err
+            assert (client.returncode == 1) == (b"is not running" in err or b"No such container" in err), err

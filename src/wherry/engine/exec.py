@@ -8,6 +8,8 @@ latest.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
+
 from wherry.monitor.main import Job, Monitor
 
 TYPE_CHECKING = False
@@ -37,7 +39,15 @@ def exec_in(engine: Engine, name: str, options: ExecOptions, streams: Streams) -
         return 0
     from wherry.engine.run import stay
 
+    if streams.terminal:
+        _signal.signal(_signal.SIGTERM, _leave)
+        _signal.signal(_signal.SIGHUP, _leave)
     return stay(monitor, streams)
+
+
+def _leave(number: int, _frame: object) -> None:
+    """End as the signal would end us, but with the terminal's mode put back."""
+    raise SystemExit(128 + number)
 
 
 def _new_monitor(engine: Engine) -> Monitor:

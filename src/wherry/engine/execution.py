@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from wherry.errors import CannotInvoke, Conflict, NotSupported, WherryError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
     from wherry.linux.cgroup import Cgroup
     from wherry.runtime.create import Process, Stdio
+
+_DYING = (errno.ECHILD, errno.ESRCH, errno.ENOMEM)  # of entering a pid namespace whose first process is being killed
+_DYING_SECONDS = 5
 
 
 def load(engine: Engine) -> None:
@@ -46,7 +50,7 @@ class Execution:
             except Conflict:
                 raise
             except WherryError as error:
-                if has_ended(pidfd):
+                if has_ended(pidfd, _DYING_SECONDS if getattr(error, "errno", 0) in _DYING else 0):
                     raise self._not_running() from None
                 if error.exit_code != WherryError.exit_code:
                     raise

@@ -47,8 +47,8 @@ class ExecutedProcess:
             os.close(self._container)
 
 
-def has_ended(pidfd: int) -> bool:
-    """Whether the process of a descriptor has ended."""
+def has_ended(pidfd: int, seconds: float = 0) -> bool:
+    """Whether the process of a descriptor has ended, or does within ``seconds``."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(poll.poll(seconds * 1000))
