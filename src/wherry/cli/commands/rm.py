@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from wherry.cli.main import fail
 from wherry.cli.parser import Command
-from wherry.errors import NotFound, WherryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,20 +25,14 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Removes containers; one that cannot be removed does not keep the others."""
+    from wherry.cli.several import remove_each
     from wherry.engine.containers import remove
 
     engine = call.engine()
     force, volumes = call.get("force", False), call.get("volumes", False)
-    status = 0
-    for name in call.arguments:
-        try:
-            remove(engine, name.removeprefix("/"), force=force, volumes=volumes)
-        except NotFound as error:
-            status = max(status, fail(error) if not force else 0)
-            if force:
-                print(error.message, file=sys.stderr)
-        except WherryError as error:
-            status = fail(error)
-        else:
-            print(name)
-    return status
+
+    def one(name: str) -> list[str]:
+        remove(engine, name.removeprefix("/"), force=force, volumes=volumes)
+        return [name]
+
+    return remove_each(call, one)

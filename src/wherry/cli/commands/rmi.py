@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from wherry.cli.main import fail
 from wherry.cli.parser import Command
-from wherry.errors import NotFound, WherryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,22 +26,14 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Removes images; one that cannot be removed does not keep the others."""
+    from wherry.cli.several import remove_each
     from wherry.engine.images import remove
 
     engine = call.engine()
     force, no_prune = call.get("force", False), call.get("no-prune", False)
-    status = 0
-    for name in call.arguments:
-        try:
-            items = remove(engine, name, force=force, no_prune=no_prune)
-        except NotFound as error:
-            if force:
-                print(error.message, file=sys.stderr)
-            else:
-                status = fail(error)
-        except WherryError as error:
-            status = fail(error)
-        else:
-            for item in items:
-                print(f"Untagged: {item.untagged}" if item.untagged else f"Deleted: {item.deleted}")
-    return status
+
+    def one(name: str) -> list[str]:
+        items = remove(engine, name, force=force, no_prune=no_prune)
+        return [f"Untagged: {item.untagged}" if item.untagged else f"Deleted: {item.deleted}" for item in items]
+
+    return remove_each(call, one)
