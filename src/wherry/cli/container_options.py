@@ -296,6 +296,10 @@ def _network(values: dict[str, Any]) -> str:
 
 def _attach(values: dict[str, Any], fields: dict[str, Any]) -> None:
     """Standard streams: without ``-a``, output and errors are attached; ``-i`` attaches input."""
+    if values.get("detach"):
+        if "attach" in values:
+            raise InvalidArgument("conflicting options: cannot specify both --attach and --detach")
+        return
     streams = values.get("attach")
     interactive = bool(values.get("interactive"))
     fields["attach_stdin"] = interactive or (streams is not None and "stdin" in streams)

@@ -121,6 +121,12 @@ class Engine:
         """The directories of a container's image, top-most first."""
         return self.snapshotter.mounts(record.diff_ids, record.id, idmap=False, userxattr=self.rootless).lower
 
+    def will_fork(self) -> None:
+        """Close what a child that closes inherited descriptors must not know of; it is opened again when needed."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
     def forked(self) -> None:
         """Forget what must not be shared with the parent process: SQLite connections do not survive a fork
         (sqlite.org/howtocorrupt.html, section 2.6)."""

@@ -25,11 +25,11 @@ def new_monitor(engine: Engine) -> Monitor:
         return Life(engine, details)
 
     def load() -> None:
-        engine.forked()
         from wherry.engine.life import load
 
         load(engine)
 
+    engine.will_fork()
     return Monitor(own, load)
 
 

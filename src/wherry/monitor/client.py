@@ -122,6 +122,8 @@ class Client:
             data = self._channel.recv(MAX_PAYLOAD)
         except BlockingIOError:
             return
+        except ConnectionResetError:
+            data = b""
         if not data:
             raise WherryError("the container's monitor ended unexpectedly", hint="see `wherry ps -a`")
         for kind, payload in self._decoder.feed(data):

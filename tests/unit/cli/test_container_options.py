@@ -165,7 +165,7 @@ def test_bridges_are_refused_with_what_to_use_instead(arguments: list[str]) -> N
 
 def test_create_has_runs_options_but_for_the_terminal() -> None:
     names = {row[0] for row in run.COMMAND.options}
-    assert names - {row[0] for row in create.COMMAND.options} == {"detach-keys", "sig-proxy"}
+    assert names - {row[0] for row in create.COMMAND.options} == {"detach", "detach-keys", "sig-proxy"}
     assert options("--name", "x", "img", module=create) == BARE.replace(name="x")
 
 

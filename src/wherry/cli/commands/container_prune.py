@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from wherry.cli.commands.images import CHECKS, filters
 from wherry.cli.parser import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.cli.main import Call
+
+__all__ = ["CHECKS", "COMMAND", "main"]
 
 # fmt: off
 COMMAND = Command(
@@ -17,9 +20,9 @@ COMMAND = Command(
     summary="Remove all stopped containers",
     most=0,
     options=(
+        ("filter", "", "filter", "", 'Provide filter values (e.g. "until=<timestamp>")'),
         ("force", "f", "bool", "", "Do not prompt for confirmation"),
     ),
-    unsupported=(("filter", "", "choose containers with 'wherry ps -aq --filter' and remove them with 'wherry rm'"),),
 )
 # fmt: on
 
@@ -27,24 +30,16 @@ COMMAND = Command(
 def main(call: Call) -> int:
     """Removes every container that is not running."""
     from wherry.cli import units
-    from wherry.engine.containers import list_containers, remove
-    from wherry.errors import Conflict, NotFound
+    from wherry.engine.prune import prune
 
-    if not call.get("force") and not _agreed("WARNING! This will remove all stopped containers."):
+    wanted = filters(call)
+    warning = "WARNING! This will remove all stopped containers."
+    if wanted:
+        shown = "\n".join([f"  - {name}={value}" for name in sorted(wanted) for value in wanted[name]])
+        warning += f"\n\n  Items to be pruned will be filtered with:\n{shown}\n"
+    if not call.get("force") and not _agreed(warning):
         return 0
-    engine = call.engine()
-    removed: list[str] = []
-    freed = 0
-    for row in list_containers(engine):
-        if row.status not in ("created", "exited", "dead"):
-            continue
-        size, _files = engine.snapshotter.usage(row.id)
-        try:
-            remove(engine, row.id)
-        except (Conflict, NotFound):
-            continue  # started or removed meanwhile
-        removed.append(row.id)
-        freed += size
+    removed, freed = prune(call.engine(), wanted)
     if removed:
         print("Deleted Containers:", *removed, sep="\n", end="\n\n")
     print(f"Total reclaimed space: {units.size(freed, 4)}")

@@ -25,21 +25,24 @@ COMMAND = Command(
     least=1,
     options=(
         *OPTIONS,
+        ("detach", "d", "bool", "", "Run container in background and print container ID"),
         ("detach-keys", "", "string", "", "Override the key sequence for detaching a container"),
         ("pull", "", "string", "missing", 'Pull image before running ("always", "missing", "never")'),
         ("sig-proxy", "", "bool", "true", "Proxy received signals to the process"),
     ),
-    unsupported=(
-        ("detach", "d", "this version runs containers in the foreground only"),
-        *UNSUPPORTED,
-    ),
+    unsupported=UNSUPPORTED,
 )
 # fmt: on
 
 
 def main(call: Call) -> int:
-    """Runs a container in the foreground; its exit status is the container's."""
+    """Runs a container; in the foreground, its exit status is the container's."""
     options = build(call)
+    if call.get("detach"):
+        from wherry.engine.run import run_detached
+
+        print(run_detached(call.engine(), options, when_pulling(call)))
+        return 0
     check_terminal(options)
     from wherry.engine.run import run
     from wherry.monitor.client import Streams

@@ -1,0 +1,145 @@
+"""``docker logs``."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from wherry.engine.containers import ALIVE, find
+from wherry.engine.start import log_path
+from wherry.engine.stop import call_monitor
+from wherry.errors import InvalidArgument
+from wherry.monitor.log_reader import LogReader, normal
+from wherry.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wherry.engine.engine import Engine
+    from wherry.monitor.call import Call
+    from wherry.monitor.log_reader import Entry
+
+_NO_INOTIFY_MS = 250
+
+
+class Wanted(Record):
+    """Which part of a log: ``since`` and ``until`` are epoch nanoseconds or 0, ``tail`` is a number of lines or -1."""
+
+    since: int = 0
+    until: int = 0
+    tail: int = -1
+    follow: bool = False
+
+
+def read(engine: Engine, name: str, wanted: Wanted) -> Iterator[list[Entry]]:
+    """The container's output in pieces; with ``follow``, until it ends.  Raises `NotFound`."""
+    row = find(engine, name)
+    call = call_monitor(engine, row) if wanted.follow and row.status in ALIVE else None
+    path = log_path(engine, row.id)
+    watch = _watch(os.path.dirname(path)) if call is not None else -1
+    reader = LogReader(path, wanted.tail)
+    since, until = _text(wanted.since), _text(wanted.until)
+    try:
+        if call is not None:
+            call.say({"wait": True})
+        while True:
+            for entries in reader.read():
+                if since:
+                    entries = [entry for entry in entries if entry.time >= since]
+                if until and entries and entries[-1].time > until:
+                    yield [entry for entry in entries if entry.time <= until]
+                    return
+                yield entries
+            if call is None or (wanted.until and time.time_ns() > wanted.until):
+                return
+            if _ended(call, watch, wanted.until):
+                call.channel.close()
+                call = None  # and read what it wrote last
+    finally:
+        reader.close()
+        if watch >= 0:
+            os.close(watch)
+        if call is not None:
+            call.channel.close()
+
+
+def _watch(directory: str) -> int:
+    from wherry.linux import inotify
+
+    try:
+        return inotify.watch(directory)
+    except OSError:
+        return -1  # this user has too many already
+
+
+def _ended(call: Call, watch: int, until: int) -> bool:
+    """Wait until there may be more to read; whether the container has ended."""
+    poll = select.poll()
+    poll.register(call.channel.fileno(), select.POLLIN)
+    timeout = None if watch >= 0 else _NO_INOTIFY_MS
+    if watch >= 0:
+        poll.register(watch, select.POLLIN)
+    if until:
+        left = max((until - time.time_ns()) // 1_000_000 + 1, 0)
+        timeout = left if timeout is None else min(left, timeout)
+    for fd, _event in poll.poll(timeout):
+        if fd == watch:
+            try:
+                os.read(watch, 1 << 16)
+            except BlockingIOError:
+                pass
+        else:
+            message = call.hear()
+            if message is None or "exited" in message:
+                return True
+    return False
+
+
+def _text(nanoseconds: int) -> str:
+    """A time as log lines have it; "" for 0."""
+    if not nanoseconds:
+        return ""
+    second, fraction = divmod(nanoseconds, 1_000_000_000)
+    return normal(time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)) + f".{fraction:09d}Z")
+
+
+def timestamp(text: str, name: str) -> int:
+    """Epoch nanoseconds of a time: RFC 3339 and its beginnings (local time where no zone is given), a duration back
+    from now, or epoch seconds with a fraction.  0 for "".  Raises `InvalidArgument`, naming the option ``name``."""
+    if not text:
+        return 0
+    from wherry.container.parse import duration
+
+    whole, point, fraction = text.partition(".")
+    if whole.isascii() and whole.isdigit() and (not point or (fraction.isascii() and fraction.isdigit())):
+        if text != "0":
+            return int(whole) * 1_000_000_000 + int(f"{fraction[:9]:0<9}")
+        return 0
+    try:
+        return time.time_ns() - duration(text)
+    except InvalidArgument:
+        pass
+    moment = _rfc3339(text)
+    if moment is None:
+        raise InvalidArgument(
+            f'invalid value for "{name}": failed to parse value as time or duration: "{text}"',
+            hint="write for example 2013-01-02T13:23:37Z, 42m or 1357133017",
+        )
+    return moment
+
+
+def _rfc3339(text: str) -> int | None:
+    from datetime import datetime
+
+    whole, point, rest = text.partition(".")
+    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+    if point and not digits:
+        return None
+    try:
+        moment = datetime.fromisoformat(whole + rest[len(digits) :])
+        seconds = int(moment.timestamp())  # of the local time zone when it names none
+    except (ValueError, OverflowError):
+        return None
+    return seconds * 1_000_000_000 + int(f"{digits[:9]:0<9}")

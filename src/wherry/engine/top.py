@@ -1,0 +1,85 @@
+"""``docker top``: the processes of a container as ps(1) of the host shows them."""
+
+from __future__ import annotations
+
+import os
+
+from wherry.engine.containers import ALIVE, find
+from wherry.errors import Conflict, InvalidArgument, NotFound, WherryError
+from wherry.fastjson import JSONError, loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wherry.engine.engine import Engine
+    from wherry.store.containers import ContainerRow
+
+_PLACES = ("/usr/bin/ps", "/bin/ps")
+
+
+def top(engine: Engine, name: str, options: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Titles and lines of ``ps options`` (``-ef`` without any), those of the container's processes.
+
+    Raises `NotFound`, `Conflict` when it does not run, `InvalidArgument` for options that ps refuses.
+    """
+    row = find(engine, name)
+    if row.status not in ALIVE:
+        raise Conflict(f"container {row.id} is not running")
+    wanted = processes(engine, row)
+    lines = _ps(list(options) or ["-ef"])
+    titles = lines[0].split()
+    if "PID" not in titles:
+        raise InvalidArgument("Couldn't find PID field in ps output", hint="let ps show the pid, as in -o pid,args")
+    at = titles.index("PID")
+    rows = []
+    for line in lines[1:]:
+        cells = line.split(None, len(titles) - 1)
+        if len(cells) > at and cells[at].isdigit() and int(cells[at]) in wanted:
+            rows.append(cells + [""] * (len(titles) - len(cells)))
+    return titles, rows
+
+
+def processes(engine: Engine, row: ContainerRow) -> set[int]:
+    """The pids of a container's processes: of its control group, or of its pid namespace where it has none."""
+    from wherry.linux import cgroup
+
+    try:
+        with open(f"{engine.layout.run_container(row.id)}/config.json") as file:
+            path = loads(file.read())["linux"]["cgroupsPath"]
+        group = cgroup.open_cgroup(engine.host.cgroups, path)
+        found = set(group.pids()) if group.path else set()
+    except (OSError, JSONError, KeyError, TypeError):
+        found = set()
+    return found or _of_namespace(row.pid)
+
+
+def _of_namespace(pid: int) -> set[int]:
+    try:
+        namespace = os.readlink(f"/proc/{pid}/ns/pid")
+        if namespace == os.readlink("/proc/self/ns/pid"):
+            return {pid}
+    except OSError:
+        return set()
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.readlink(f"/proc/{name}/ns/pid") == namespace:
+                    found.add(int(name))
+            except OSError:
+                continue  # it has ended, or is not ours
+    return found
+
+
+def _ps(options: list[str]) -> list[str]:
+    program = next((path for path in _PLACES if os.access(path, os.X_OK)), "")
+    if not program:
+        raise NotFound("program", "ps", "ps is not installed on this host", hint="install procps")
+    import subprocess
+
+    done = subprocess.run([program, *options], capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode or not done.stdout:
+        problem = (done.stderr.strip() or "it printed nothing").splitlines()[0]
+        raise InvalidArgument(f"ps: {problem}") if done.stderr else WherryError(f"ps: {problem}")
+    return done.stdout.splitlines()
