@@ -85,6 +85,17 @@ def test_a_container_that_does_not_run(box: Wherry) -> None:
     box.ok("rm", identity)
 
 
+@pytest.mark.needs("root")
+def test_a_paused_container(as_root: Wherry) -> None:
+    with running(as_root) as name:
+        as_root.ok("pause", name)
+        result = as_root("exec", name, "true")
+        assert result.code == 1
+        assert f"container {name} is paused, unpause the container before exec" in result.err
+        as_root.ok("unpause", name)
+        as_root.ok("exec", name, "true")
+
+
 def test_input_is_piped_in_and_ends(box: Wherry, container: str) -> None:
     data = os.urandom(1 << 20) * 4
     assert box("exec", "-i", container, "cat", input=data).raw == data
