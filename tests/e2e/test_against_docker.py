@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.needs("root", "dockerd", "debian", "busybox"), pytest.
 
 
 Steps = list[tuple[str, "Outcome", "Outcome"]]
+SHARED = "PYTEST_XDIST_WORKER" in os.environ  # then this process may have to do only a part of the cases
 ALONE = ("containers in lists", "images")  # topics whose cases would see what others do meanwhile
 
 
@@ -66,13 +67,13 @@ def engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             subprocess.run(docker.argv("load", "-i", archive), env=docker.env, check=True, capture_output=True)
         made = Engines(docker, wherry, directory)
         with ThreadPoolExecutor(4) as pool:  # Docker waits more than it works
-            for item in request.session.items:
+            for item in () if SHARED else request.session.items:
                 if item.path == Path(__file__) and isinstance(item, pytest.Function):
                     case: Case = item.callspec.params["case"]
                     if case.topic not in ALONE:
                         made.ahead[case.name] = pool.submit(both, made, case)
             yield made
-        if os.environ.get("WHERRY_UPDATE_GOLDEN"):
+        if os.environ.get("WHERRY_UPDATE_GOLDEN") and not SHARED:
             content = {"client": docker.client, "server": docker.server, "seen": made.seen}
             SEEN.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     finally:
