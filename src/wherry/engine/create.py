@@ -55,7 +55,7 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Und
         diff_ids=image.stack,
         manifest=image.manifest,
         snapshotter=SNAPSHOTTER,
-        runtime=merged.runtime or OWN_RUNTIME,
+        runtime=_runtime(merged.runtime),
         userns_fallback=namespace.reason,
     )
     record = _insert(engine, record, lease_ids=namespace.own and not engine.rootless and not record.id_base)
@@ -67,6 +67,11 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Und
         populate(engine, record)
     _write_id_file(options, record, undo)
     return record
+
+
+def _runtime(name: str) -> str:
+    """The runtime to use; containerd's name for runc, which Docker's clients write, is runc."""
+    return "runc" if name == "io.containerd.runc.v2" else name or OWN_RUNTIME
 
 
 def _checked_name(name: str) -> str:

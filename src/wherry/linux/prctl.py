@@ -164,7 +164,16 @@ RESOURCES = {
 }
 
 
+#: RLIM_INFINITY
+UNLIMITED = 2**64 - 1
+
+
 def hard_limit(resource: int, pid: int = 0) -> int:
     """The hard limit of a process (prlimit64(2)); 2**64 - 1 is no limit."""
     call("prlimit64", pid, resource, 0, SCRATCH)
     return int.from_bytes(scratch(16)[8:], "little")
+
+
+def limit_text(limit: int) -> str:
+    """A resource limit for people."""
+    return "unlimited" if limit == UNLIMITED else str(limit)

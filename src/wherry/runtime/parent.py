@@ -139,7 +139,7 @@ class Parent:
                 raise operation_failure(operation, error) from None
             most = prctl.hard_limit(number, pid)
             if not operation.lenient:
-                message = f"{operation.name}: the hard limit {hard} is above this host's {most}"
+                message = f"{operation.name}: the hard limit {prctl.limit_text(hard)} is above this host's {most}"
                 raise InvalidArgument(message, hint="ask for less, or start with a higher limit (ulimit -H)") from None
             prctl.set_limit(number, min(soft, most), most, pid)
 

@@ -10,7 +10,7 @@ from wherry.errors import Forbidden, InvalidArgument, NotSupported
 from wherry.linux import capabilities as caps
 from wherry.linux import mount as m
 from wherry.linux.namespaces import IPC_SYSCTLS
-from wherry.linux.prctl import IO_CLASSES, POLICIES, RESOURCES, SCHEDULER_FLAGS
+from wherry.linux.prctl import IO_CLASSES, POLICIES, RESOURCES, SCHEDULER_FLAGS, UNLIMITED
 from wherry.oci.mount import Mount
 from wherry.runtime import ops
 from wherry.runtime.mounts import Mounts, devices_of, normal
@@ -32,7 +32,6 @@ LENIENT_LIMITS_ANNOTATION = "org.wherry.default-rlimits"
 #: Namespaces that the new process makes itself, while its parent is busy: slow to make (network), owned by the new root
 #: (the root of mqueue), or a view of what it has joined by then (cgroup).
 _UNSHARED = ("ipc", "uts", "network", "cgroup")
-_UNLIMITED = 2**64 - 1
 
 
 def plan(
@@ -97,7 +96,7 @@ def _limits(spec: dict[str, Any], situation: Situation) -> list[Op]:
         name = str(limit["type"])
         if name not in RESOURCES:
             raise InvalidArgument(f"unknown resource limit {name!r}")
-        soft, hard = int(limit["soft"]) & _UNLIMITED, int(limit["hard"]) & _UNLIMITED
+        soft, hard = int(limit["soft"]) & UNLIMITED, int(limit["hard"]) & UNLIMITED
         if soft > hard:
             raise InvalidArgument(f"{name}: the soft limit {soft} is above the hard limit {hard}")
         found.append((ops.SetLimit if outside else ops.SetOwnLimit)(name, soft, hard, name in lenient))
