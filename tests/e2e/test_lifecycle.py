@@ -318,12 +318,16 @@ def test_logs_are_followed_to_the_end(box: Wherry) -> None:
 
 
 def test_top(box: Wherry) -> None:
-    container = detached(box, "busybox", "sh", "-c", "sleep 61 & sleep 62")
+    container = detached(box, "busybox", "sh", "-c", "sleep 61 & sleep 62; true")
     wait_for(lambda: len(box.ok("top", container).splitlines()) == 4)
     lines = box.ok("top", container).splitlines()
     assert lines[0].split()[:3] == ["UID", "PID", "PPID"]
     lines = box.ok("top", container, "-eo", "pid,args").splitlines()
-    assert sorted(line.split(None, 1)[1] for line in lines[1:]) == ["sh -c sleep 61 & sleep 62", "sleep 61", "sleep 62"]
+    assert sorted(line.split(None, 1)[1] for line in lines[1:]) == [
+        "sh -c sleep 61 & sleep 62; true",
+        "sleep 61",
+        "sleep 62",
+    ]
     assert "Couldn't find PID field" in box("top", container, "-eo", "args").err
     box.ok("rm", "-f", container)
 
@@ -420,6 +424,6 @@ def test_the_monitor_of_a_paused_container_is_killed(as_root: Wherry) -> None:
     os.kill(monitor, 9)
     assert waiting.communicate(timeout=20)[0] == b"137\n"
     assert inspected(as_root, container, "{{.State.Status}}") == "exited"
-    assert not os.path.exists(f"/proc/{pid}")
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
     as_root.ok("start", container)
     as_root.ok("rm", "-f", container)
