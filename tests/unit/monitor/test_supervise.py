@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import threading
 import time
@@ -200,10 +201,12 @@ def test_a_client_that_only_waits_is_told_of_the_end_and_slows_nothing() -> None
 
 
 def test_a_slow_client_makes_the_container_wait_and_keeps_nobody_from_the_end() -> None:
-    container = Container(["sh", "-c", "head -c 3000000 /dev/zero; read line; head -c 60000 /dev/zero"], attached=False)
+    container = Container(["sh", "-c", "read go; head -c 3000000 /dev/zero; read line"], attached=False)
     slow, quick = container.attach("stdout"), container.attach("stdout", "stdin")
     waiting = container.connect({"wait": True})
     assert container.hear(waiting) == {"started": container.pid}
+    quick.sendall(frame(STDIN, b"go\n"))
+    assert all(select.select([one], [], [], 10)[0] for one in (slow, quick))  # both are there before the output
     os.kill(container.pid, 9)
     assert container.hear(waiting) == {"exited": 0}
     assert container.thread.is_alive()
