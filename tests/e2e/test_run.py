@@ -138,7 +138,7 @@ def test_everything_an_image_can_set(box: Wherry) -> None:
     out = run(box, "everything").splitlines()
     assert out == ["entry id", "uid=1000(alice) gid=1000(alice) groups=44(video),50(staff),1000(alice)"]
     out = run(box, "everything", "sh", "-c", "pwd; echo $GREETING.$EMPTY.$HOME; cat /data/seed").splitlines()
-    assert out[1:] == ["/work/inside", "hello../home/alice", "from the image"]
+    assert out[1:] == ["/srv/inside", "hello../home/alice", "from the image"]
     assert run(box, "--entrypoint", "echo", "everything", "-n", "x") == "x"
     assert run(box, "--entrypoint", "", "everything", "echo", "y") == "y\n"
 

@@ -559,7 +559,7 @@ def everything(directory: Path) -> Built:
         "Entrypoint": ["/usr/local/bin/entry"],
         "Cmd": ["id"],
         "User": "alice",
-        "WorkingDir": "/work/inside",
+        "WorkingDir": "/srv/inside",
         "Volumes": {"/data": {}},
         "ExposedPorts": {"8080/tcp": {}},
         "Labels": {"role": "everything"},
