@@ -372,6 +372,26 @@ def test_start_and_remove_at_once(box: Wherry) -> None:
             box.ok("rm", "-f", container)
 
 
+def test_stop_and_remove_at_once(box: Wherry) -> None:
+    container = detached(box, "busybox", "sleep", "60")
+    stop, remove = box.popen("stop", "-t", "0", container), box.popen("rm", "-f", container)
+    assert remove.wait(60) == 0
+    assert stop.wait(60) in (0, 1)  # 1: it was gone already
+    assert state(box, container) == ""
+
+
+def test_a_client_that_does_not_read_keeps_nobody_from_removing(box: Wherry) -> None:
+    container = detached(box, "busybox", "sh", "-c", "sleep 0.5; yes")
+    process = box.popen("attach", container)
+    assert process.stdout is not None
+    process.stdout.read(2)
+    time.sleep(0.5)
+    box.ok("rm", "-f", container)
+    assert state(box, container) == ""
+    assert set(process.communicate(timeout=30)[0].decode().split()) == {"y"}
+    assert process.returncode == 137
+
+
 def test_many_rename_to_one_name(box: Wherry) -> None:
     many, wanted = [detached(box, "busybox", "sleep", "60") for _ in range(3)], name()
     racing = [box.popen("rename", one, wanted) for one in many]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wherry.engine.containers import ALIVE, find, load
 from wherry.engine.stop import call_monitor
 from wherry.errors import Conflict
-from wherry.monitor.client import Client, Streams
+from wherry.monitor.client import Client, Streams, terminal_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ def attach(engine: Engine, name: str, streams: Streams) -> tuple[int, bool]:
     with call:
         wanted = {part: getattr(streams, part) is not None for part in ("stdin", "stdout", "stderr")}
         call.say({"attach": wanted})
+        size = terminal_size(streams.stdout, streams.stdin) if options.tty else None
+        if size is not None:  # another size than the client's own, which follows: programs draw anew when it changes
+            call.say({"resize": (size[0] + 1, size[1])})
         with Client(call.channel, streams) as client:
             outcome = client.relay()
     return outcome.exit_code or 0, outcome.exit_code is None
