@@ -21,9 +21,9 @@ from support.command import ROOT, Wherry
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "run_modules.txt"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
-OPENED = re.compile(r'open(?:at)?\([^"]*"([^"]+\.(?:pyc|py|so))"(?:[^)]*\) = \d+|.*<unfinished)')
+OPENED = re.compile(r'open(?:at)?\([^"\n]*"([^"\n]+\.(?:pyc|py|so))"(?:[^)\n]*\) = \d+|.*<unfinished)')
 #: The package's modules come out of one file (docs/decisions/0074-precompiled.md), and their sources are looked at.
-LOOKED_AT = re.compile(r'stat(?:at)?\([^"]*"([^"]+/wherry/[^"]+\.py)"(?:[^)]*\) = 0|.*<unfinished)')
+LOOKED_AT = re.compile(r'stat(?:at)?\([^"\n]*"([^"\n]+/wherry/[^"\n]+\.py)"(?:[^)\n]*\) = 0|.*<unfinished)')
 MAIN = "wherry.__main__"
 
 
