@@ -14,6 +14,7 @@ from wherry.errors import InvalidArgument
 from wherry.linux import cgroup as cgroups
 from wherry.linux import prctl
 from wherry.runtime import birth, channel, init, ops
+from wherry.runtime.child import Child
 from wherry.runtime.execute import shield_link
 from wherry.runtime.failures import exec_failure, failure
 from wherry.runtime.inside import Prepared, Stdio
@@ -34,24 +35,17 @@ if TYPE_CHECKING:
 __all__ = ["Process", "Stdio", "create"]
 
 
-class Process:
-    """A created container process, a child of the process that called `create`.
-
-    ``pid`` is its pid here, ``pidfd`` a descriptor of it (readable when it has ended), ``console`` the master of its
-    terminal or None, the caller's to close.  The caller waits for the process and calls `delete` at the end.
-    """
+class Process(Child):
+    """A created container process, a child of the process that called `create`, which waits for it and calls `delete`
+    at the end."""
 
     def __init__(self, pid: int, spec: dict[str, Any], operations: tuple[Op, ...], link: Channel) -> None:
-        self.pid = pid
-        self.pidfd = os.pidfd_open(pid)
-        self.console: int | None = None
-        self.cgroup: Cgroup | None = None
+        super().__init__(pid)
         self.terminal = bool(spec["process"].get("terminal"))
         self.state: tuple[str, str] = ("", "")
         self._spec = spec
         self._operations = operations
         self._link: Channel | None = link
-        self._status: int | None = None
 
     def start(self) -> None:
         """Let the process execute its command; returns after it has.
@@ -75,28 +69,6 @@ class Process:
         if kind == channel.STUB:
             raise exec_failure(body[0], str(self._spec["process"]["args"][0]))
         self._hooks("poststart", "running")
-
-    def kill(self, signal: int) -> None:
-        """Send a signal; no error when the process has ended."""
-        try:
-            _signal.pidfd_send_signal(self.pidfd, signal)
-        except ProcessLookupError:
-            pass
-
-    def ended(self) -> None:
-        """Called when ``pidfd`` has become readable: the process is waited for later, so that its pid stays its own."""
-
-    def wait(self) -> int:
-        """Wait for the process to end; its status as waitpid(2) gives it, the same when asked again.
-
-        A caller that has waited by other means gets 0.
-        """
-        if self._status is None:
-            try:
-                self._status = os.waitpid(self.pid, 0)[1]
-            except ChildProcessError:
-                self._status = 0
-        return self._status
 
     def delete(self) -> None:
         """Remove the cgroup and what is left in it; the process is killed if it still lives.  Does nothing twice."""

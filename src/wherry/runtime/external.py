@@ -17,6 +17,7 @@ from wherry.linux import cgroup as cgroups
 from wherry.linux import mount as m
 from wherry.linux import namespaces, prctl
 from wherry.runtime import trees
+from wherry.runtime.child import Child
 from wherry.runtime.op import OpenRoot
 from wherry.runtime.options import SUBDIRECTORY
 from wherry.runtime.plan import INIT_ANNOTATION
@@ -25,7 +26,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from wherry.linux.cgroup import Cgroup
     from wherry.linux.host import Host
     from wherry.linux.ids import IdMap
     from wherry.oci.mount import Mount
@@ -41,42 +41,19 @@ class RuntimeFailed(WherryError):
     """The other runtime ended with an error; its own words are the message."""
 
 
-class ExternalProcess:
+class ExternalProcess(Child):
     """The same protocol as `wherry.runtime.create.Process`, over a program."""
 
     def __init__(self, program: str, state_root: str, log: str, container_id: str, pid: int) -> None:
-        self.pid = pid
-        self.pidfd = os.pidfd_open(pid)
-        self.console: int | None = None
-        self.cgroup: Cgroup | None = None
+        super().__init__(pid)
         self.root = ""
         self._command = (program, "--root", state_root, "--log", log, "--log-format", "json")
         self._log = log
         self._id = container_id
-        self._status: int | None = None
 
     def start(self) -> None:
         """Let the command run.  Raises CommandNotFound, CannotInvoke or RuntimeFailed."""
         _run(self._command, ("start", self._id), self._log)
-
-    def kill(self, signal: int) -> None:
-        """Send a signal; no error when the process has ended."""
-        try:
-            _signal.pidfd_send_signal(self.pidfd, signal)
-        except ProcessLookupError:
-            pass
-
-    def ended(self) -> None:
-        """Called when ``pidfd`` has become readable: the process is waited for later, so that its pid stays its own."""
-
-    def wait(self) -> int:
-        """Wait for the process to end; its status as waitpid(2) gives it."""
-        if self._status is None:
-            try:
-                self._status = os.waitpid(self.pid, 0)[1]
-            except ChildProcessError:
-                self._status = 0
-        return self._status
 
     def delete(self) -> None:
         """Remove the container and the mount of its root.  Does nothing twice."""
