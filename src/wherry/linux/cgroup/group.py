@@ -104,24 +104,23 @@ class Cgroup:
         return list(found)
 
     def kill(self) -> None:
-        """SIGKILL to every process in the group and below.  Returns when all have been sent it."""
+        """SIGKILL to every process in the group and below.  Returns when they are gone, or after two seconds."""
         if self.unified:
             try:
                 write_file(self.unified + "/cgroup.kill", "1")
             except OSError:
                 pass  # before Linux 5.14
-        for _ in range(10):
-            pids = self.pids()
-            if not pids:
-                return
-            frozen = self._freezer("FROZEN")
-            for pid in self.pids() if frozen else pids:
+        until = time.monotonic() + _PATIENCE
+        while self.pids():
+            frozen = self._freezer("FROZEN")  # takes hold one by one: what forks meanwhile is met the next time
+            for pid in self.pids():
                 try:
                     os.kill(pid, 9)
                 except ProcessLookupError:
                     pass
             if frozen:
                 self._freezer("THAWED")
+            if time.monotonic() > until:
                 return
             time.sleep(0.001)
 
