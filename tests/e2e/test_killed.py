@@ -141,3 +141,11 @@ def test_a_volume_is_filled_whole_or_not_at_all(as_root: Wherry, number: signal.
     out = as_root.ok("run", "--rm", "-v", f"{volume}-2:/etc", "busybox", "ls", "/etc")
     assert {"passwd", "group", "shadow", "os-release"} <= set(out.split())
     assert container_files(as_root) == []
+
+
+def test_many_first_commands_at_once(wherry_as: object) -> None:
+    """The store is made by whichever comes first; the others wait for it."""
+    for _ in range(4):
+        box: Wherry = wherry_as()  # type: ignore[operator]
+        commands = [box.popen("images", "-q") for _ in range(8)]
+        assert [(process.wait(60), process.stderr.read()) for process in commands] == [(0, b"")] * 8  # type: ignore[union-attr]

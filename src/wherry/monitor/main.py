@@ -99,7 +99,7 @@ class Monitor:
         try:
             self.channel.close()
             _leave_terminal([theirs.fileno(), *precompiled.descriptors()])
-            load()
+            _try(load)
             job = _receive(theirs)
             if job is not None:
                 _monitor(job, own(job.details), theirs)
@@ -120,6 +120,14 @@ class Monitor:
     def __exit__(self, _kind: object, error: object, _trace: object) -> None:
         if error is not None:
             self.channel.close()
+
+
+def _try(load: Callable[[], None]) -> None:
+    """Getting ready saves time and decides nothing: what is wrong now is met again, and told, when it matters."""
+    try:
+        load()
+    except Exception:
+        return
 
 
 def _receive(channel: _socket.socket) -> Job | None:

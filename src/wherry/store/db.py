@@ -162,7 +162,10 @@ class Database:
         connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version != len(MIGRATIONS):
-            self._migrate(connection, version)
+            from wherry.store.locks import Lock
+
+            with Lock(f"{self.path}.lock"):  # going to WAL mode does not wait for another process that does the same
+                self._migrate(connection, connection.execute("PRAGMA user_version").fetchone()[0])
         return connection
 
     def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
