@@ -1,0 +1,115 @@
+"""What networks, endpoints and published ports are: frozen values, made from rows of the database.
+
+Names of interfaces are unique on the host, whatever store they belong to, so whatever is keyed by the name of a bridge
+can live beside other stores' in one table.
+"""
+
+from __future__ import annotations
+
+from wherry.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Pairs = tuple[tuple[str, str], ...]
+
+ANY_IPV4 = "0.0.0.0"
+ANY_IPV6 = "::"
+
+
+class Subnet(Record):
+    """One range of addresses of a network, IPv4 or IPv6."""
+
+    subnet: str  # "172.18.0.0/16", "fd00:1::/64"
+    gateway: str = ""  # "172.18.0.1": the bridge's own address, or the router that macvlan and ipvlan use; "" for none
+    ip_range: str = ""  # the part of the subnet that addresses are given from; "" for all of it
+    aux_addresses: Pairs = ()  # (name, address) that are never given
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Which of the two families it is of."""
+        return ":" in self.subnet
+
+    @property
+    def prefix_length(self) -> int:
+        """The bits of the subnet."""
+        return int(self.subnet.rpartition("/")[2])
+
+
+class Network(Record):
+    """A network of one store.  ``bridge`` is the bridge's interface name ("wherry0"), "" for drivers that have none.
+
+    ``internal``: nothing is forwarded between it and any other interface, and its containers have no default route.
+    ``icc`` False: its containers reach each other by published ports alone.  ``masquerade`` False: packets leave the
+    host with the container's address.  ``host_binding`` is the address that ports are published on when ``--publish``
+    names none ("0.0.0.0").  ``gateway_mode_*`` are "nat", "routed", "isolated" or "nat-unprotected"; "" is nat.
+    """
+
+    id: str  # 64 hexadecimal digits
+    name: str
+    driver: str = "bridge"  # "bridge", "macvlan", "ipvlan", "host", "null"
+    bridge: str = ""
+    subnets: tuple[Subnet, ...] = ()
+    internal: bool = False
+    attachable: bool = False
+    enable_ipv4: bool = True
+    enable_ipv6: bool = False
+    icc: bool = True
+    masquerade: bool = True
+    host_binding: str = ANY_IPV4
+    gateway_mode_ipv4: str = ""
+    gateway_mode_ipv6: str = ""
+    mtu: int = 0  # 0: the kernel's
+    parent: str = ""  # the host's interface under macvlan and ipvlan
+    mode: str = ""  # macvlan's and ipvlan's
+    container_prefix: str = "eth"  # interfaces of containers: eth0, eth1 …
+    options: Pairs = ()  # as given with --opt
+    labels: Pairs = ()
+    created: int = 0  # epoch nanoseconds
+
+    @property
+    def ipv4(self) -> Subnet | None:
+        """Its first IPv4 subnet."""
+        return next((subnet for subnet in self.subnets if not subnet.is_ipv6), None)
+
+    @property
+    def ipv6(self) -> Subnet | None:
+        """Its first IPv6 subnet."""
+        return next((subnet for subnet in self.subnets if subnet.is_ipv6), None)
+
+
+class Endpoint(Record):
+    """A container's place in a network, as long as the container runs.
+
+    Addresses carry their prefix ("172.18.0.2/16"), gateways do not; "" is none.  ``interface`` is the name inside the
+    container, ``host_interface`` that of the other end, on the bridge.
+    """
+
+    id: str
+    network_id: str
+    container_id: str
+    interface: str = "eth0"
+    host_interface: str = ""
+    mac: str = ""  # "02:42:ac:12:00:02"
+    ipv4: str = ""
+    ipv6: str = ""
+    gateway: str = ""
+    gateway6: str = ""
+    aliases: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # what the name server answers for: name, aliases, short id
+
+
+class PublishedPort(Record):
+    """A port of a container that the host answers on.
+
+    ``host_ip`` is "0.0.0.0" or "::" for every address of the host of that family; its family need not be that of
+    ``container_ip``.
+    """
+
+    protocol: str  # "tcp", "udp", "sctp"
+    host_ip: str
+    host_port: int
+    container_ip: str
+    container_port: int
+    bridge: str
+    network_id: str
+    container_id: str
