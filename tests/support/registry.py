@@ -82,6 +82,7 @@ class TokenServer:
     def __init__(self, directory: Path) -> None:
         self.certificate, self._key = Authority(directory).issue("token")
         self.requests: list[tuple[str, str | None]] = []
+        self.identity = ""  # the identity token to give for a password, and to take instead of it
         self._chain = base64.b64encode(ssl.PEM_cert_to_DER_cert(self.certificate.read_text())).decode()
         self._authority = directory / "ca.crt"
         server = self
@@ -89,6 +90,9 @@ class TokenServer:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.answer(self)
+
+            def do_POST(self) -> None:
+                server.renew(self)
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -113,7 +117,20 @@ class TokenServer:
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(request.path).query)
         scopes = [scope for value in query.get("scope", []) for scope in value.split(" ")]
         token = self.token(scopes, USER if header else "")
-        return self._reply(request, 200, {"token": token, "access_token": token, "expires_in": 300})
+        document = {"token": token, "access_token": token, "expires_in": 300}
+        if self.identity and header and query.get("offline_token") == ["true"]:
+            document["refresh_token"] = self.identity
+        return self._reply(request, 200, document)
+
+    def renew(self, request: http.server.BaseHTTPRequestHandler) -> None:
+        """An OAuth2 refresh: an identity token for an access token."""
+        body = request.rfile.read(int(request.headers["Content-Length"])).decode()
+        self.requests.append((request.path, body))
+        form = urllib.parse.parse_qs(body)
+        if not self.identity or form.get("refresh_token") != [self.identity]:
+            return self._reply(request, 401, {"errors": [{"code": "UNAUTHORIZED", "message": "wrong token"}]})
+        scopes = [scope for value in form.get("scope", []) for scope in value.split(" ")]
+        return self._reply(request, 200, {"access_token": self.token(scopes, USER), "expires_in": 300})
 
     def token(self, scopes: list[str], user: str) -> str:
         access = []

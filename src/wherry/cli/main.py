@@ -61,6 +61,8 @@ COMMANDS = {
     "container remove": "rm",
     "container inspect": "container_inspect",
     "container prune": "container_prune",
+    "login": "login",
+    "logout": "logout",
     "pull": "pull",
     "image pull": "pull",
     "images": "images",

@@ -14,6 +14,7 @@ from functools import partial
 from wherry.engine import gc, unpack
 from wherry.engine.progress import OneAtATime
 from wherry.engine.record_image import record
+from wherry.engine.registries import registry_config
 from wherry.engine.transfer import Crew, Growing, Meter, Restarted, Whole
 from wherry.errors import Corrupt, NotFound, NotSupported
 from wherry.oci import digest as digests
@@ -72,20 +73,6 @@ def pull(engine: Engine, reference: str, *, platform: str = "", progress: Progre
 
 def _platform(text: str) -> Platform | None:
     return platform.parse(text) if text else None
-
-
-def registry_config(engine: Engine) -> RegistryConfig:
-    """What is configured about registries for this caller."""
-    from wherry.registry import proxy
-    from wherry.registry.config import RegistryConfig
-
-    paths = engine.paths
-    return RegistryConfig.load(
-        [f"{directory}/registries.toml" for directory in paths.config],
-        certificates=("/etc/docker/certs.d", *(f"{directory}/certs.d" for directory in paths.config)),
-        docker_config=f"{paths.docker_config}/config.json",
-        proxies=proxy.from_environment(dict(paths.proxies)),
-    )
 
 
 def _pull(

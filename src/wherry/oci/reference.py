@@ -72,7 +72,7 @@ def parse(text: str) -> Reference:
     path, colon, tag = name.partition(":")
     if path != path.lower() and _is_path(path.lower()):
         raise InvalidArgument(f"invalid reference format: repository name ({path}) must be lowercase")
-    if not _is_path(path) or not _is_domain(domain) or (colon and not is_tag(tag)):
+    if not _is_path(path) or not is_domain(domain) or (colon and not is_tag(tag)):
         raise InvalidArgument("invalid reference format", hint=_explain(text))
     if at and not digests.is_digest(digest):
         try:
@@ -101,7 +101,7 @@ def _split_domain(text: str) -> tuple[str, str]:
     return domain, rest
 
 
-def _is_domain(text: str) -> bool:
+def is_domain(text: str) -> bool:
     host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
     if not colon:
         host = text

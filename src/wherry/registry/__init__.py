@@ -5,7 +5,9 @@ From the bottom up; each module imports only those above it::
     failures     what went wrong, in Docker's words; which failures are worth another try
     retry        how often, how long, with what pauses
     address      which addresses a registry may send us to
-    credentials  ~/.docker/config.json and credential helpers, read only
+    helpers      programs that keep secrets
+    credentials  ~/.docker/config.json and credential helpers, read
+    logins       the same, written
     config       registries.toml: mirrors, insecure registries, certificates, time limits
     proxy        which proxy a request goes through
     net          sockets with deadlines, connections that look where they go
@@ -13,6 +15,7 @@ From the bottom up; each module imports only those above it::
     explain      errors of sockets, TLS and HTTP in Docker's words
     transport    one request: http or https, redirects, no credentials for strangers
     auth         challenges and tokens
+    login        credentials shown to a registry
     blob         one blob as a stream, from any offset
     client       manifests and blobs of one registry and its mirrors
     fetch        the whole way from a name to a verified image

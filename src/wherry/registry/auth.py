@@ -44,7 +44,11 @@ class AnonymousRefused(Unauthorized):
 
 
 class Authorizer:
-    """The authentication of one endpoint, shared by threads."""
+    """The authentication of one endpoint, shared by threads.
+
+    With ``offline`` the token server is asked for an ``identity_token`` (OAuth2: refresh token) to keep instead of the
+    password; it is empty where there is none.  Scopes are written ``repository:NAME:ACTIONS``.
+    """
 
     def __init__(
         self,
@@ -52,23 +56,27 @@ class Authorizer:
         transport: Transport,
         credential: Callable[[], Credential | None],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        offline: bool = False,
     ) -> None:
         self._endpoint = endpoint
         self._transport = transport
         self._credential = credential
         self._clock = clock
+        self._offline = offline
+        self.identity_token = ""
         self._lock = threading.Lock()
         self._challenge: Challenge | None = None
         self._tokens: dict[tuple[str, ...], tuple[str, float]] = {}
 
-    def header(self, scope: str) -> str:
-        """The ``Authorization`` header to send for ``scope`` by what is known so far; empty for none."""
+    def header(self, scopes: Iterable[str]) -> str:
+        """The ``Authorization`` header to send for ``scopes`` by what is known so far; empty for none."""
         with self._lock:
             if self._challenge is None:
                 return ""
-            return self._make(self._challenge, _scopes((scope,)))
+            return self._make(self._challenge, _scopes(scopes))
 
-    def answer(self, response: Response, scope: str, sent: str) -> str:
+    def answer(self, response: Response, scopes: Iterable[str], sent: str) -> str:
         """The header to send again after ``response`` answered 401 to a request with the header ``sent``.
 
         Raises `AnonymousRefused` when there is nothing to send, `Unauthorized` when what there is was refused.
@@ -79,16 +87,15 @@ class Authorizer:
         if chosen is None:
             raise unauthorized(problem)
         with self._lock:
-            scopes = _scopes((scope, *chosen.get("scope").split(" ")))
+            asked = _scopes(scopes)
+            wider = _scopes(asked, chosen.get("scope").split(" "))
             self._challenge = chosen
             for key, (token, _) in list(self._tokens.items()):
                 if f"Bearer {token}" == sent:
                     del self._tokens[key]
-            made = self._make(chosen, scopes)
-            if chosen.scheme == "bearer":
-                asked = _scopes((scope,))
-                if scopes in self._tokens:
-                    self._tokens[asked] = self._tokens[scopes]
+            made = self._make(chosen, wider)
+            if wider in self._tokens:
+                self._tokens[asked] = self._tokens[wider]
         if not made:
             raise AnonymousRefused("no basic auth credentials")
         if made == sent:
@@ -122,6 +129,8 @@ class Authorizer:
             if credential and credential.username:
                 query.insert(0, ("account", credential.username))
                 authorization = credential.basic()
+                if self._offline:
+                    query += [("offline_token", "true"), ("client_id", "wherry")]
             parts = urlsplit(realm)
             joined = "&".join(part for part in (parts.query, urlencode(query)) if part)
             url = urlunsplit(parts._replace(query=joined, fragment=""))
@@ -161,6 +170,8 @@ class Authorizer:
         token = _clean_token(value.get("token") or value.get("access_token"))
         if not token:
             raise Unavailable(f"{where}: authorization server did not include a token in the response")
+        if self._offline:
+            self.identity_token = _clean_token(value.get("refresh_token"))
         life = value.get("expires_in")
         good = isinstance(life, int | float) and not isinstance(life, bool) and life > 0
         return token, float(min(life, 86400)) if good else _DEFAULT_LIFE
@@ -171,15 +182,18 @@ def _clean_token(text: object) -> str:
     return text if isinstance(text, str) and text.isascii() and text.isprintable() and " " not in text else ""
 
 
-def _scopes(wanted: Iterable[str]) -> tuple[str, ...]:
-    """Scopes merged by resource, in a fixed order.  Only ``pull`` of repositories: we never want to do more."""
-    found = set()
-    for scope in wanted:
-        kind, _, rest = scope.partition(":")
-        name, colon, actions = rest.rpartition(":")
-        if kind == "repository" and colon and name and len(scope) < 1000 and "pull" in actions.split(","):
-            found.add(f"repository:{name}:pull")
-    return tuple(sorted(found)[:_MAX_SCOPES])
+def _scopes(own: Iterable[str], offered: Iterable[str] = ()) -> tuple[str, ...]:
+    """Our ``own`` scopes and those that a server asks for, merged by resource, in a fixed order.
+
+    Of what is ``offered`` only ``pull`` of repositories is taken: who wants to do more says so.
+    """
+    found = {scope.rpartition(":")[0]: scope for scope in own}
+    for scope in offered:
+        resource, _, actions = scope.rpartition(":")
+        kind, _, name = resource.partition(":")
+        if kind == "repository" and name and len(scope) < 1000 and "pull" in actions.split(","):
+            found.setdefault(resource, f"{resource}:pull")
+    return tuple(sorted(found.values())[:_MAX_SCOPES])
 
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:

@@ -7,7 +7,7 @@ mirror that fails at anything is passed over in favour of the next.  One `Client
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
@@ -217,20 +217,30 @@ class Client:
     def _call(
         self, endpoint: Endpoint, method: str, reference: Reference, rest: str, headers: dict[str, str]
     ) -> Response:
-        """One request, with authentication; a 401 is answered once."""
+        """One request that reads, with authentication."""
         path = quote(reference.path, safe="/")
         repository = f"{endpoint.prefix}/{path}" if endpoint.prefix else path
-        scope = f"repository:{repository}:pull"
+        scopes = (f"repository:{repository}:pull",)
+        return self.authorized(
+            endpoint,
+            reference,
+            scopes,
+            lambda sent: self._transport.ask(endpoint, method, f"/v2/{repository}/{rest}", headers, sent),
+        )
+
+    def authorized(
+        self, endpoint: Endpoint, reference: Reference, scopes: Iterable[str], ask: Callable[[str], Response]
+    ) -> Response:
+        """What ``ask`` gets with the right ``Authorization`` header; a 401 is answered once."""
         authorizer = self._authorizer(endpoint)
-        path = f"/v2/{repository}/{rest}"
         try:
-            sent = authorizer.header(scope)
-            response = self._transport.ask(endpoint, method, path, headers, sent)
+            sent = authorizer.header(scopes)
+            response = ask(sent)
             if response.status != 401 or response.moved:
                 return response
             with _closing(response):
-                again = authorizer.answer(response, scope, sent)
-            return self._transport.ask(endpoint, method, path, headers, again)
+                again = authorizer.answer(response, scopes, sent)
+            return ask(again)
         except AnonymousRefused as error:
             problem = failures.Problem("", error.message)
             raise self._need_login(endpoint, reference, problem) from error
@@ -296,7 +306,7 @@ class Client:
     def _login_hint(self, endpoint: Endpoint) -> str:
         note = self._credentials.note(endpoint.account)
         host = "" if endpoint.account == "docker.io" else f" {endpoint.account}"
-        return note or f"credentials are read from Docker's config.json: docker login{host}"
+        return note or f"log in with 'wherry login{host}', or with 'docker login': they keep credentials in one file"
 
 
 class _closing:  # noqa: N801 - used as a statement

@@ -1,4 +1,4 @@
-"""Credentials as ``docker login`` leaves them: ``config.json`` and credential helpers, read and never written.
+"""Credentials as ``docker login`` leaves them, read: ``config.json`` and credential helpers (`logins` writes them).
 
 A credential belongs to exactly one host.  Hosts are compared as whole strings, ports included: no prefixes, no
 substrings, no domains (CVE-2026-59891, GO-2026-6225).  A file or helper that is broken yields no credential and a note
@@ -12,18 +12,17 @@ import binascii
 import json
 import os
 import stat
-import subprocess
 import threading
 from typing import Any
 
 from wherry.record import Record
+from wherry.registry import helpers
 from wherry.registry.failures import printable
 
 _MAX_FILE = 1 << 20
-_HELPER_TIME = 30.0
-_HUB = "https://index.docker.io/v1/"
+HUB = "https://index.docker.io/v1/"
+"""The key of Docker Hub in ``auths`` and for helpers."""
 _HUB_NAMES = frozenset(("docker.io", "index.docker.io", "registry-1.docker.io"))
-_HELPER_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
 class Credential(Record):
@@ -73,9 +72,9 @@ class Credentials:
         if isinstance(helpers, dict):
             for key, helper in helpers.items():
                 if host_of(key) == canonical(host):
-                    return self._ask(helper, key if canonical(host) != "docker.io" else _HUB, host)
+                    return self._ask(helper, key if canonical(host) != "docker.io" else HUB, host)
         if config.get("credsStore"):
-            key = _HUB if canonical(host) == "docker.io" else host
+            key = HUB if canonical(host) == "docker.io" else host
             found = self._ask(config["credsStore"], key, host)
             if found:
                 return found
@@ -129,24 +128,12 @@ class Credentials:
         return Credential(username, password) if username else None
 
     def _ask(self, helper: Any, key: str, host: str) -> Credential | None:
-        """Runs ``docker-credential-<helper> get`` (the protocol of docker-credential-helpers)."""
-        if not isinstance(helper, str) or not helper or not _HELPER_NAME.issuperset(helper):
-            self._notes[host] = "the name of the credential helper is malformed"
-            return None
-        program = f"docker-credential-{helper}"
         try:
-            done = subprocess.run([program, "get"], input=key.encode(), capture_output=True, timeout=_HELPER_TIME)
-        except (OSError, subprocess.SubprocessError) as error:
-            missing = isinstance(error, FileNotFoundError)
-            why = "executable file not found in $PATH" if missing else printable(str(error), 120)
-            self._notes[host] = f'error getting credentials: exec: "{program}": {why}'
+            answer = helpers.get(helper, key)
+        except helpers.HelperFailed as error:
+            self._notes[host] = str(error)
             return None
-        if done.returncode:
-            said = printable((done.stdout or done.stderr)[:1000].decode(errors="replace"), 160)
-            if "credentials not found" not in said:
-                self._notes[host] = f"error getting credentials: {program}: {said or f'exit status {done.returncode}'}"
-            return None
-        return self._answer(done.stdout[: _MAX_FILE + 1], program, key, host)
+        return self._answer(answer, f"docker-credential-{helper}", key, host) if answer else None
 
     def _answer(self, output: bytes, program: str, key: str, host: str) -> Credential | None:
         try:

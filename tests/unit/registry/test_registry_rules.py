@@ -139,13 +139,19 @@ def test_challenges_never_fail(header: str) -> None:
 
 
 def test_scopes_merge_and_never_ask_to_write() -> None:
-    assert _scopes(("repository:b:push,pull", "repository:a:pull", "repository:b:pull", "", "registry:catalog:*")) == (
-        "repository:a:pull",
-        "repository:b:pull",
+    offered = ("repository:b:push,pull", "repository:a:pull", "repository:b:pull", "", "registry:catalog:*")
+    assert _scopes((), offered) == ("repository:a:pull", "repository:b:pull")
+    assert _scopes((), ("repository:x:5000/y:pull",)) == ("repository:x:5000/y:pull",)
+    assert _scopes((), ("repository:x:push", "repository:x:delete", "x" * 5000)) == ()
+    assert len(_scopes((), (f"repository:r{number}:pull" for number in range(100)))) == 8
+
+
+def test_own_scopes_are_kept_as_they_are() -> None:
+    own = ("repository:mine:pull,push",)
+    assert _scopes(own, ("repository:mine:pull,push,delete", "repository:mine:*", "repository:other:pull,push")) == (
+        "repository:mine:pull,push",
+        "repository:other:pull",
     )
-    assert _scopes(("repository:x:5000/y:pull",)) == ("repository:x:5000/y:pull",)
-    assert _scopes(("repository:x:push", "repository:x:delete", "x" * 5000)) == ()
-    assert len(_scopes(f"repository:r{number}:pull" for number in range(100))) == 8
 
 
 def test_pauses_grow_and_end() -> None:
