@@ -98,6 +98,13 @@ def network() -> bool:
     return subprocess.run(probe, capture_output=True, check=False, timeout=60).returncode == 0
 
 
+def interface(kind: str) -> Callable[[], bool]:
+    """Whether the kernel can make such an interface on top of another."""
+    make = f"ip link add v0 type veth && ip link add link v0 name v9 type {kind}"
+    command = ["unshare", "--net", "sh", "-c", make]
+    return lambda: subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 PROBES: dict[str, Callable[[], bool]] = {
     "root": lambda: os.geteuid() == 0,
     "user-namespaces": user_namespaces,
@@ -109,6 +116,8 @@ PROBES: dict[str, Callable[[], bool]] = {
     "erofs": erofs,
     "apparmor": security_module("apparmor"),
     "selinux": security_module("selinux"),
+    "ipvlan": interface("ipvlan mode l2"),
+    "vlan": interface("vlan id 5"),
     "x86_64": lambda: platform.machine() == "x86_64",
     "debian": program("dpkg-query"),
     "network": network,
@@ -125,6 +134,8 @@ PROBES: dict[str, Callable[[], bool]] = {
     "uidmap": program("newuidmap"),
     "capsh": program("capsh"),
     "strace": program("strace"),
+    "iproute2": program("ip"),
+    "iperf3": program("iperf3"),
 }
 
 
