@@ -15,6 +15,7 @@ from support import tars
 from support.overlays import Store
 from support.tars import directory, hardlink, member, symlink
 from wherry.errors import NotSupported
+from wherry.layers.changes import changes
 from wherry.layers.diff import Written, diff
 from wherry.linux.ids import IdMap
 
@@ -147,3 +148,40 @@ def test_a_copied_up_file_that_replaces_a_link(store: Store) -> None:
     store.shell(mount, "echo 2 > b")
     assert sorted(tars.tree(mount.upper)) == ["b"]
     assert tarfile.open(fileobj=io.BytesIO(differences(mount.upper)[0])).getnames() == ["b"]
+
+
+def compare(store: Store, base: str, upper: str, **more: bool) -> list[str]:
+    """`wherry.layers.changes.changes` as lines; one layer is its own root."""
+    above, below = os.open(upper, os.O_RDONLY), os.open(store.snapshotter.path(base), os.O_RDONLY)
+    try:
+        return [f"{change.kind} {os.fsdecode(change.path)}" for change in changes(above, below, **more)]
+    finally:
+        os.close(above)
+        os.close(below)
+
+
+def test_changes_are_dockers(store: Store) -> None:
+    base = store.add(BASE)
+    store.snapshotter.make_upper("c", 0, 0, (".dockerenv",))
+    mount = store.snapshotter.mounts((base,), "c")
+    store.shell(mount, CHANGES)
+    for name in ("proc", "dev/pts", "etc"):
+        Path(mount.upper, name).mkdir(parents=True)
+    Path(mount.upper, "etc/hosts").touch()
+    odd = "odd\nname"
+    assert compare(store, base, mount.upper) == [
+        "C /becomes-a-file", "C /d", "C /d/a", "D /d/b", "A /d/moved", "A /d/twin", "A /dangling", "A /deep",
+        "A /deep/er", "D /gone", "D /moved", "A /null", "C /o", "A /o/new", "D /o/old", f"A /{odd}", "A /pipe",
+        "A /socket", f"A /{'s' * 150}",
+    ]  # fmt: skip
+    Path(mount.upper, "etc/x").touch()
+    assert [line for line in compare(store, base, mount.upper) if "etc" in line] == ["C /etc", "A /etc/x"]
+
+
+def test_a_change_that_hides_its_time(store: Store) -> None:
+    base = store.add(BASE)
+    store.snapshotter.make_upper("c", 0, 0)
+    mount = store.snapshotter.mounts((base,), "c")
+    store.shell(mount, "touch -r d/a t; echo 9 | tr -d '\\n' > d/a; touch -r t d/a; rm t; chmod 700 d; chmod 755 d")
+    assert compare(store, base, mount.upper) == []
+    assert compare(store, base, mount.upper, touched=True) == ["C /d", "C /d/a"]

@@ -209,6 +209,16 @@ SAME = [
             {{.State.Running}} {{.State.Pid}}' NAME && rm -f NAME
         create -m 1 busybox && create -m nonsense busybox && create --pull never nosuch
     """, words=False),
+    *_cases("files of a container", """
+        run --name NAME --network none busybox mkdir -p /a/b && diff NAME && rm NAME
+        run --name NAME --network none busybox rm -r /opt && diff NAME && rm NAME
+        run --name NAME --network none -v DIR:/mnt/b --tmpfs /mnt/t busybox touch /mnt/b/new && diff NAME && rm NAME
+        run --name NAME --network none busybox sh -c 'chmod 700 /home; touch /srv; chown 1:1 /etc/group' \
+            && diff NAME && rm NAME
+        create --name NAME --network none busybox && diff NAME && rm NAME
+        diff nosuch
+        diff
+    """),
     *_cases("images", """
         images --format '{{.Repository}}:{{.Tag}} {{.ID}} {{.CreatedSince}}' --filter reference=busybox
         images -q --no-trunc busybox

@@ -54,6 +54,8 @@ COMMANDS = {
     "container logs": "logs",
     "top": "top",
     "container top": "top",
+    "diff": "diff",
+    "container diff": "diff",
     "port": "port",
     "container port": "port",
     "rm": "rm",

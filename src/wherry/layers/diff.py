@@ -19,7 +19,7 @@ from wherry.layers import attributes, tar
 from wherry.layers.tarwriter import header, padding
 from wherry.layers.tree import MAX_DEPTH, MAX_NAME, shown
 from wherry.linux import trees
-from wherry.linux.ids import IdMap
+from wherry.linux.ids import IdMap, inside
 from wherry.record import Record
 
 _PIECE = 256 << 10
@@ -127,12 +127,10 @@ class _Diff:
 
     def _shown(self, host: int, path: bytes) -> int:
         """An id as the container sees it."""
-        if not self._ids:
-            return host
-        for part in self._ids:
-            if part.host <= host < part.host + part.size:
-                return part.container + host - part.host
-        raise NotSupported(f"{shown(path)} belongs to the id {host}, which the container does not have")
+        found = inside(self._ids, host)
+        if found < 0:
+            raise NotSupported(f"{shown(path)} belongs to the id {host}, which the container does not have")
+        return found
 
     def _whiteout(self, path: bytes) -> None:
         parent, slash, name = path.rpartition(b"/")

@@ -24,6 +24,16 @@ class IdMap(Record):
     size: int
 
 
+def inside(maps: Sequence[IdMap], host: int) -> int:
+    """The id that ``host`` is inside, -1 when it has none there; without maps, itself."""
+    if not maps:
+        return host
+    for one in maps:
+        if one.host <= host < one.host + one.size:
+            return one.container + host - one.host
+    return -1
+
+
 def subordinate(path: str, user: int, name: str = "") -> tuple[tuple[int, int], ...]:
     """The ``(first, count)`` ranges that ``path`` (``/etc/subuid``, ``/etc/subgid``) gives to a user."""
     try:
