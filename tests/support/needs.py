@@ -136,6 +136,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "strace": program("strace"),
     "iproute2": program("ip"),
     "iperf3": program("iperf3"),
+    "nft": program("nft"),
 }
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 _MAPS = frozenset(
     (
         "Annotations",
-        "Attributes",
         "Config.Labels",
         "Data",
         "DriverOpts",
@@ -110,9 +109,7 @@ def show(names: Sequence[str], find: Callable[[str], dict[str, Any]], form: str)
     return 1 if errors else 0
 
 
-class BadTemplate(WherryError):
-    """The template of ``--format`` cannot be read."""
-
+class _BadTemplate(WherryError):
     exit_code = 64
 
 
@@ -124,7 +121,7 @@ def _template(form: str) -> Any:
     try:
         return compile(form.removeprefix("table ").replace("\\t", "\t").replace("\\n", "\n"))
     except TemplateError as error:
-        raise BadTemplate(f"template parsing error: {error.message}") from None
+        raise _BadTemplate(f"template parsing error: {error.message}") from None
 
 
 def _line(template: Any, document: dict[str, Any]) -> str:

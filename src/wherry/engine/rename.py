@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from wherry.container.names import check_name
-from wherry.engine import events
-from wherry.engine.containers import find, load
+from wherry.engine.containers import find
 from wherry.errors import Conflict, InvalidArgument
 from wherry.store import containers
 
@@ -22,8 +21,6 @@ def rename(engine: Engine, name: str, new: str) -> None:
     if row.name == new:
         raise InvalidArgument("Renaming a container with the same name as its current name")
     try:
-        with engine.db.transaction():
-            containers.update(engine.db, row.id, name=check_name(new))
-            events.of_container(engine.db, load(row), "rename", oldName=f"/{row.name}")
+        containers.update(engine.db, row.id, name=check_name(new))
     except (Conflict, InvalidArgument) as error:
         raise type(error)(f"Error when allocating new name: {error.message}", hint=error.hint) from None

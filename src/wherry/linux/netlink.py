@@ -15,7 +15,7 @@ from wherry.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Self
 
 ROUTE = 0  # NETLINK_ROUTE: rtnetlink(7)
@@ -31,6 +31,7 @@ _HEADER = 16
 _EXTACK_MESSAGE = 1
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12
 _BUFFER = 1 << 16
+_SNDBUFFORCE = 32  # SO_SNDBUFFORCE
 _SECONDS = 30.0  # the kernel answers at once; what holds its lock longer than that is broken
 _EINTR_DUMP = 0x10  # NLM_F_DUMP_INTR: what was listed has changed meanwhile
 _DUMP_TRIES = 20
@@ -88,6 +89,17 @@ def attributes(data: bytes, start: int = 0) -> dict[int, bytes]:
     return found
 
 
+def each(data: bytes) -> Iterator[bytes]:
+    """The contents of a list's attributes, which have the same type."""
+    start = 0
+    while start + 4 <= len(data):
+        (length,) = unpack_from("=H", data, start)
+        if length < 4:
+            break
+        yield data[start + 4 : start + length]
+        start += length + 3 & ~3
+
+
 def string(content: bytes) -> str:
     """What an attribute with a string holds."""
     return content.partition(b"\0")[0].decode("utf-8", "replace")
@@ -130,6 +142,29 @@ class Socket:
                 break
         if failure is not None:
             raise failure
+
+    def send_batch(self, encode: Callable[[int], bytes], count: int, does: str) -> None:
+        """A transaction of ``count`` changes, of which the last is acknowledged (nfnetlink's batches).
+
+        ``encode`` gives its messages, the envelope numbered as it is told and the changes from there on.  Raises
+        `NetlinkFailure` for the first change that was refused: then none has been made.
+        """
+        first = self._sequence + 1
+        self._sequence += count + 2
+        data = encode(first)
+        try:
+            if len(data) > _BUFFER:
+                self._socket.setsockopt(_socket.SOL_SOCKET, _SNDBUFFORCE, len(data) * 2)
+            self._socket.send(data)
+        except OSError as error:
+            raise NetlinkFailure(does, error.errno or 0) from None
+        for kind, flags, sequence, content in self._answers():
+            if kind == _ERROR and first <= sequence <= first + count:
+                (errno,) = unpack_from("=i", content)
+                if errno:
+                    raise NetlinkFailure(does, -errno, _reason(flags, content))
+                if sequence == first + count:
+                    return
 
     def dump(self, message: Message) -> list[bytes]:
         """What a listing gives: the part after the header of each message.  Raises `NetlinkFailure`."""
