@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _MAPS = frozenset(
     (
         "Annotations",
+        "Attributes",
         "Config.Labels",
         "Data",
         "DriverOpts",
@@ -109,7 +110,9 @@ def show(names: Sequence[str], find: Callable[[str], dict[str, Any]], form: str)
     return 1 if errors else 0
 
 
-class _BadTemplate(WherryError):
+class BadTemplate(WherryError):
+    """The template of ``--format`` cannot be read."""
+
     exit_code = 64
 
 
@@ -121,7 +124,7 @@ def _template(form: str) -> Any:
     try:
         return compile(form.removeprefix("table ").replace("\\t", "\t").replace("\\n", "\n"))
     except TemplateError as error:
-        raise _BadTemplate(f"template parsing error: {error.message}") from None
+        raise BadTemplate(f"template parsing error: {error.message}") from None
 
 
 def _line(template: Any, document: dict[str, Any]) -> str:

@@ -56,6 +56,8 @@ COMMANDS = {
     "container top": "top",
     "diff": "diff",
     "container diff": "diff",
+    "events": "events",
+    "system events": "events",
     "port": "port",
     "container port": "port",
     "rm": "rm",

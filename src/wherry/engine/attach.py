@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wherry.engine import events
 from wherry.engine.containers import ALIVE, find, load
 from wherry.engine.stop import call_monitor
 from wherry.errors import Conflict
@@ -23,7 +24,8 @@ def attach(engine: Engine, name: str, streams: Streams) -> tuple[int, bool]:
         raise Conflict("cannot attach to a stopped container, start it first")
     if row.status == "paused":
         raise Conflict("cannot attach to a paused container, unpause it first")
-    options = load(row).options
+    record = load(row)
+    options = record.options
     streams = streams.replace(terminal=options.tty, stdin=streams.stdin if options.open_stdin else None)
     call = call_monitor(engine, row)
     if call is None:
@@ -31,9 +33,12 @@ def attach(engine: Engine, name: str, streams: Streams) -> tuple[int, bool]:
     with call:
         wanted = {part: getattr(streams, part) is not None for part in ("stdin", "stdout", "stderr")}
         call.say({"attach": wanted})
+        events.of_container(engine.db, record, "attach")
         size = terminal_size(streams.stdout, streams.stdin) if options.tty else None
         if size is not None:  # another size than the client's own, which follows: programs draw anew when it changes
             call.say({"resize": (size[0] + 1, size[1])})
         with Client(call.channel, streams) as client:
             outcome = client.relay()
+    if outcome.exit_code is None:
+        events.of_container(engine.db, record, "detach")
     return outcome.exit_code or 0, outcome.exit_code is None

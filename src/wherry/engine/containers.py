@@ -7,6 +7,7 @@ import time
 
 from wherry.container.record import ContainerRecord
 from wherry.container.state import State
+from wherry.engine import events
 from wherry.errors import Conflict, Corrupt, NotFound
 from wherry.fastjson import JSONError
 from wherry.store import containers, images
@@ -123,19 +124,23 @@ def bury(engine: Engine, row: ContainerRow) -> None:
     from wherry.engine.clean import remove_container_files, remove_group, remove_tree
 
     if record.options.auto_remove:
-        containers.delete(engine.db, row.id)
+        with engine.db.transaction():
+            events.of_container(engine.db, record, "die", exitCode=str(KILLED))
+            events.forget_container(engine.db, record)
         remove_container_files(engine, record)
         return
     remove_group(engine, row.id)
-    containers.update(
-        engine.db,
-        row.id,
-        status="exited",
-        pid=0,
-        exit_code=KILLED,
-        error="the container's monitor was killed",
-        finished_at=time.time_ns(),
-    )
+    with engine.db.transaction():
+        containers.update(
+            engine.db,
+            row.id,
+            status="exited",
+            pid=0,
+            exit_code=KILLED,
+            error="the container's monitor was killed",
+            finished_at=time.time_ns(),
+        )
+        events.of_container(engine.db, record, "die", exitCode=str(KILLED))
     remove_tree(engine.layout.run_container(row.id))
 
 
@@ -156,7 +161,7 @@ def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = Fa
             if not force:
                 raise
             return name
-        containers.delete(engine.db, row.id)
+        events.forget_container(engine.db, record)
         if not volumes:
             record = record.replace(mounts=())
         remove_container_files(engine, record)

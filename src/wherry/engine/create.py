@@ -12,6 +12,7 @@ from wherry.container import modes
 from wherry.container.check import check
 from wherry.container.merge import command, merge
 from wherry.container.record import ContainerRecord, new_id
+from wherry.engine import events
 from wherry.errors import Conflict, InvalidArgument, WherryError
 from wherry.oci.image import ImageConfig
 from wherry.store import containers
@@ -59,7 +60,7 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Und
         userns_fallback=namespace.reason,
     )
     record = _insert(engine, record, lease_ids=namespace.own and not engine.rootless and not record.id_base)
-    undo.callback(containers.delete, engine.db, record.id)
+    undo.callback(events.forget_container, engine.db, record)
     _make_directories(engine, record, undo)
     if any(mount.populate for mount in mounts):
         from wherry.engine.volumes import populate
@@ -162,6 +163,7 @@ def _insert(engine: Engine, record: ContainerRecord, *, lease_ids: bool) -> Cont
                     named.id, named.name, named.image_id, named.to_json(), "created", created=named.created
                 )
                 leased = containers.insert(engine.db, row, lease_ids=lease_ids).id_base
+                events.of_container(engine.db, named, "create")
                 return named.replace(id_base=leased or named.id_base)
         except Conflict:
             if record.name:

@@ -97,12 +97,22 @@ def _describe(engine: Engine, row: ContainerRow, options: ExecOptions) -> dict[s
         spec = None
     if not born or spec is None:
         raise Conflict(f"container {row.id} is not running")
+    record = load(row)
     try:
-        process = _process(engine, load(row), options, spec)
+        process = _process(engine, record, options, spec)
     except InvalidArgument as error:
         raise CannotInvoke(error.message, hint=error.hint) from None
     spec = {"linux": spec["linux"]}
-    return {"id": row.id, "pid": row.pid, "born": born, "spec": spec, "process": process}
+    return {
+        "id": row.id,
+        "pid": row.pid,
+        "born": born,
+        "spec": spec,
+        "process": process,
+        "image": record.options.image,
+        "labels": dict(record.options.labels),
+        "command": f"{process['args'][0]} {' '.join(process['args'][1:])}",
+    }
 
 
 def _process(engine: Engine, record: ContainerRecord, options: ExecOptions, spec: dict[str, Any]) -> dict[str, Any]:

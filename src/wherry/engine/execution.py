@@ -10,6 +10,7 @@ from wherry.linux import cgroup as cgroups
 from wherry.linux.process import start_time
 from wherry.runtime.exec import exec_process
 from wherry.runtime.executed import ExecutedProcess, has_ended
+from wherry.store.events import record_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def load(engine: Engine) -> None:
     from wherry.monitor import protocol, supervise  # noqa: F401
 
     _ = engine.host
+    engine.db.row("PRAGMA user_version")
 
 
 class Execution:
@@ -37,6 +39,8 @@ class Execution:
     def __init__(self, engine: Engine, details: dict[str, Any]) -> None:
         self._engine = engine
         self._details = details
+        self._exec_id = os.urandom(32).hex()
+        self._exit_code = -1
 
     def create(self, stdio: Stdio) -> ExecutedProcess:
         """Inside the container, up to its first instruction.
@@ -93,11 +97,20 @@ class Execution:
     is_paused = False
 
     def started(self, pid: int) -> None:
-        """Nothing is kept of it."""
+        """Nothing is kept of it; that it was made and started is told."""
+        del pid
+        command = self._details["command"]
+        self._tell({f"exec_create: {command}": {}, f"exec_start: {command}": {}})
 
     def paused(self, _yes: bool) -> None:
         """It freezes and goes on with its container."""
         raise NotSupported("a command in a container is paused with its container")
+
+    def note(self, _action: str, /, **_attributes: str) -> None:
+        """Only its beginning and its end are told."""
+
+    def stopping(self) -> None:
+        """Nothing else comes of it."""
 
     def keep(self) -> None:
         """It is not started again."""
@@ -107,12 +120,26 @@ class Execution:
 
     def exited(self, exit_code: int, oom_killed: bool) -> None:
         """Whoever waits is told by the monitor."""
+        del oom_killed
+        self._exit_code = exit_code
 
     def cleanup(self) -> None:
-        """For the next command's start."""
+        """Tell of its end, now that nobody waits; and get ready for the next command's start."""
         from wherry import precompiled
 
+        if self._exit_code >= 0:
+            self._tell({"exec_die": {"exitCode": str(self._exit_code)}})
         precompiled.refresh()
+
+    def _tell(self, actions: dict[str, dict[str, str]]) -> None:
+        db, details = self._engine.db, self._details
+        try:
+            with db.transaction():
+                for action, more in actions.items():
+                    more["execID"] = self._exec_id
+                    record_container(db, action, details["id"], details["image"], details["labels"], more)
+        except WherryError:
+            return  # a database that is full or busy is no reason to end a command
 
 
 def _cgroup(engine: Engine, spec: dict[str, Any]) -> Cgroup:

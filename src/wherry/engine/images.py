@@ -6,6 +6,7 @@ The documents are Docker's (Engine API, ``/images``): field names, order of list
 from __future__ import annotations
 
 from wherry import fastjson
+from wherry.engine import events
 from wherry.engine.remove_image import Removed, remove
 from wherry.engine.times import epoch_seconds, rfc3339
 from wherry.errors import InvalidArgument
@@ -233,4 +234,5 @@ def tag(engine: Engine, source: str, target: str) -> None:
     with engine.db.transaction():
         row = images.resolve(engine.db, source)
         images.tag(engine.db, reference.tagged(), row.id)
+        events.of_image(engine.db, row.id, "tag", reference.tagged().familiar())
     index.write(engine.layout, engine.db)

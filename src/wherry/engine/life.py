@@ -7,6 +7,7 @@ import time
 
 from wherry.container.record import ContainerRecord
 from wherry.container.state import PAUSED, RUNNING, State
+from wherry.engine import events
 from wherry.engine.containers import ALIVE, bury, monitor_lock, state
 from wherry.errors import Conflict, NotFound, NotModified, WherryError
 from wherry.fastjson import dumps
@@ -48,6 +49,8 @@ class Life:
         self._engine = engine
         self._record = ContainerRecord.from_json(details["record"]).replace(id_base=details["id_base"])
         self._new: bool = details["new"]
+        self._attached: bool = details["attached"]
+        self._stopped = False
         self._lock = monitor_lock(engine, self._record.id)
         self._state = State()
         self._removes = self._record.options.auto_remove
@@ -119,11 +122,23 @@ class Life:
 
     def started(self, pid: int) -> None:
         """The container is running.  Raises `NotFound` when it was removed before that."""
-        self._become(self._state.started(pid, time.time_ns()))
+        with self._engine.db.transaction():
+            self._become(self._state.started(pid, time.time_ns()))
+            events.started(self._engine.db, self._record, attached=self._attached)
 
     def paused(self, yes: bool) -> None:
         """It has been frozen, or goes on."""
-        self._become(self._state.to(PAUSED if yes else RUNNING))
+        with self._engine.db.transaction():
+            self._become(self._state.to(PAUSED if yes else RUNNING))
+            events.of_container(self._engine.db, self._record, "pause" if yes else "unpause")
+
+    def note(self, action: str, /, **attributes: str) -> None:
+        """Something was done to it that changes no state."""
+        events.of_container(self._engine.db, self._record, action, **attributes)
+
+    def stopping(self) -> None:
+        """It is told to end: its end is told as that of a container that was stopped."""
+        self._stopped = True
 
     def keep(self) -> None:
         """It is going to be started again: ``--rm`` does not mean this end of it."""
@@ -135,7 +150,7 @@ class Life:
             return  # somebody else's
         code = error.exit_code if isinstance(error, WherryError) else NOT_STARTED
         if self._removes:
-            containers.delete(self._engine.db, self._record.id)
+            events.forget_container(self._engine.db, self._record)
             return
         try:
             containers.update(self._engine.db, self._record.id, exit_code=code, pid=0, error=str(error))
@@ -144,10 +159,13 @@ class Life:
 
     def exited(self, exit_code: int, oom_killed: bool) -> None:
         """It has ended; with ``--rm`` it is gone as soon as whoever waits is told."""
-        if self._removes:
-            containers.delete(self._engine.db, self._record.id)
-        else:
-            self._become(self._state.exited(exit_code, time.time_ns(), oom_killed=oom_killed))
+        state = self._state.exited(exit_code, time.time_ns(), oom_killed=oom_killed)
+        with self._engine.db.transaction():
+            events.ended(self._engine.db, self._record, state, stopped=self._stopped)
+            if self._removes:
+                events.forget_container(self._engine.db, self._record)
+            else:
+                self._become(state)
 
     def _become(self, state: State) -> None:
         containers.update(

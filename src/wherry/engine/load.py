@@ -127,6 +127,7 @@ def _keep(engine: Engine, found: tuple[ArchiveImage, ...], progress: Progress) -
             image_id=one.manifest.config.digest,
             config=one.config,
             names=one.names,
+            action="load",
         )
         shown += [name.familiar() for name in one.names] or [one.manifest.config.digest]
     return tuple(shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wherry.engine import events
 from wherry.engine.containers import list_containers, load, remove
 from wherry.errors import Conflict, InvalidArgument, NotFound
 
@@ -42,6 +43,7 @@ def prune(engine: Engine, filters: Mapping[str, Sequence[str]]) -> tuple[list[st
             continue  # started or removed meanwhile
         removed.append(row.id)
         freed += size
+    events.record(engine.db, "container", "prune", "", {"reclaimed": str(freed)})
     return removed, freed
 
 

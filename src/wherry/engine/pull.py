@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 
-from wherry.engine import gc, unpack
+from wherry.engine import events, gc, unpack
 from wherry.engine.progress import OneAtATime
 from wherry.engine.record_image import record
 from wherry.engine.registries import registry_config
@@ -65,10 +65,13 @@ def pull(engine: Engine, reference: str, *, platform: str = "", progress: Progre
     wanted = _platform(platform)
     config = registry_config(engine)
     try:
-        return unpack.in_store(engine, lambda: _pull(engine, name, wanted, config, progress or Silent()))
+        pulled = unpack.in_store(engine, lambda: _pull(engine, name, wanted, config, progress or Silent()))
     except Corrupt:
         gc.collect(engine)  # what came along with a lie is not kept for another try
         raise
+    told = name.tagged()
+    events.of_image(engine.db, pulled.image_id, "pull", told.familiar_name(), actor=told.familiar())
+    return pulled
 
 
 def _platform(text: str) -> Platform | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry.engine import unpack
+from wherry.engine import events, unpack
 from wherry.engine.times import epoch_seconds
 from wherry.errors import NotFound
 from wherry.store import images, index, layers
@@ -26,10 +26,12 @@ def record(
     config: ImageConfig,
     names: Sequence[Reference] = (),
     target: str = "",
+    action: str = "",
 ) -> bool:
     """Adds the image and gives it ``names``; whether the first of them is new or pointed elsewhere before.
 
-    ``target`` is the digest that the registry has for it.  Raises `NotFound` when a layer is not in place.
+    ``target`` is the digest that the registry has for it.  ``action`` is told of it (`wherry.engine.events`).  Raises
+    `NotFound` when a layer is not in place.
     """
     rows = []
     for diff_id in config.diff_ids:
@@ -57,5 +59,7 @@ def record(
         )
         for name in names:
             images.tag(engine.db, name, image_id, target)
+        if action:
+            events.of_image(engine.db, image_id, action)
     index.write(engine.layout, engine.db)
     return before is None or before.id != image_id

@@ -7,6 +7,7 @@ running container, and under a stopped one only by force.
 
 from __future__ import annotations
 
+from wherry.engine import events
 from wherry.errors import Conflict
 from wherry.oci import reference as references
 from wherry.oci.image import chain_ids
@@ -89,6 +90,7 @@ class _Removal:
 
     def _untag(self, reference: Reference) -> None:
         images.untag(self._db, reference)
+        events.of_image(self._db, self._row.id, "untag")
         self._names = [one for one in self._names if images.key(one) != images.key(reference)]
         shown = reference.replace(tag="") if reference.digest else reference
         self.done.append(Removed(untagged=shown.familiar()))
@@ -137,6 +139,7 @@ class _Removal:
         self._untag_all()
         others = [row.diff_ids for row in images.list_all(self._db) if row.id != self._row.id]
         kept = {chain for diff_ids in others for chain in chain_ids(diff_ids)}
+        events.of_image(self._db, self._row.id, "delete")
         images.delete(self._db, self._row.id)
         self.gone = True
         self.done.append(Removed(deleted=self._row.id))

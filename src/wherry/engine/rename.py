@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from wherry.container.names import check_name
-from wherry.engine.containers import find
+from wherry.engine import events
+from wherry.engine.containers import find, load
 from wherry.errors import Conflict, InvalidArgument
 from wherry.store import containers
 
@@ -21,6 +22,8 @@ def rename(engine: Engine, name: str, new: str) -> None:
     if row.name == new:
         raise InvalidArgument("Renaming a container with the same name as its current name")
     try:
-        containers.update(engine.db, row.id, name=check_name(new))
+        with engine.db.transaction():
+            containers.update(engine.db, row.id, name=check_name(new))
+            events.of_container(engine.db, load(row), "rename", oldName=f"/{row.name}")
     except (Conflict, InvalidArgument) as error:
         raise type(error)(f"Error when allocating new name: {error.message}", hint=error.hint) from None

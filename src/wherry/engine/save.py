@@ -5,6 +5,7 @@ The compressed layers go out as they came in, so that a saved image has the dige
 
 from __future__ import annotations
 
+from wherry.engine import events
 from wherry.errors import Corrupt, InvalidArgument, NotFound
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
@@ -59,6 +60,8 @@ def save(
                 progress.advance("", done, 0)
 
         archive_writer.write(out, saved, engine.content, docker=format == "docker-archive", progress=show)
+    for image_id in chosen:
+        events.of_image(engine.db, image_id, "save")
 
 
 def _find(engine: Engine, name: str) -> list[tuple[ImageRow, list[Reference]]]:

@@ -45,7 +45,7 @@ def begin(engine: Engine, record: ContainerRecord, monitor: Monitor, *, attach: 
             log_path=log_path(engine, record.id),
             directory=engine.layout.run_container(record.id),
             attach=attach,
-            details={"record": record.to_json(), "id_base": record.id_base, "new": new},
+            details={"record": record.to_json(), "id_base": record.id_base, "new": new, "attached": attach is not None},
         )
     )
 

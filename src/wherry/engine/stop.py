@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 from wherry.container.record import ContainerRecord
+from wherry.engine import events
 from wherry.engine.containers import ALIVE, find, load
 from wherry.errors import Conflict, NotFound, WherryError
 from wherry.monitor.call import Call, connect
@@ -140,6 +141,7 @@ def restart(engine: Engine, name: str, *, timeout: int | None = None, signal: in
         if error is not None:
             raise error
     start(engine, identity)
+    events.of_container(engine.db, load(find(engine, identity)), "restart")
 
 
 def stop_signal(record: ContainerRecord) -> int:

@@ -7,6 +7,7 @@ import os
 import time
 
 from wherry.container import volumes
+from wherry.engine import events
 from wherry.engine.clean import as_owner, remove_tree
 from wherry.errors import InvalidArgument, NotFound, NotSupported, WherryError
 from wherry.linux import openat2
@@ -50,7 +51,10 @@ def _with_source(engine: Engine, point: MountPoint, undo: Undo) -> MountPoint:
     if point.driver_options:
         raise NotSupported("options of the local volume driver are not supported", hint="leave out volume-opt")
     row = rows.VolumeRow(point.name, "local", (), point.labels, time.time_ns())
-    _row, made = rows.create(engine.db, row)
+    with engine.db.transaction():
+        _row, made = rows.create(engine.db, row)
+        if made:
+            events.of_volume(engine.db, point.name, "create")
     data = f"{engine.layout.volume(point.name)}/_data"
     if made:
         undo.callback(remove_unused, engine, [point.name])
@@ -150,7 +154,9 @@ def remove_unused(engine: Engine, names: list[str]) -> None:
         if name in used:
             continue
         try:
-            rows.delete(engine.db, name)
+            with engine.db.transaction():
+                rows.delete(engine.db, name)
+                events.of_volume(engine.db, name, "destroy")
         except NotFound:
             continue
 

@@ -26,7 +26,7 @@ def obey(message: dict[str, Any], process: AnyProcess, owner: Owner, supervisor:
         if "signal" in message:
             _signal_it(int(message["signal"]), process, owner)
         elif "resize" in message:
-            _resize(process, *message["resize"])
+            _resize(process, owner, *message["resize"])
         elif "stop" in message:
             _stop(message["stop"], process, owner, supervisor)
         elif "pause" in message:
@@ -44,6 +44,7 @@ def obey(message: dict[str, Any], process: AnyProcess, owner: Owner, supervisor:
 
 def _signal_it(number: int, process: AnyProcess, owner: Owner) -> None:
     process.kill(number)
+    owner.note("kill", signal=str(number))
     if number == _signal.SIGKILL:
         _thaw(process, owner)
 
@@ -53,10 +54,11 @@ def _stop(request: dict[str, Any], process: AnyProcess, owner: Owner, supervisor
     number, timeout = int(request["signal"]), float(request["timeout"])
     if request.get("keep"):
         owner.keep()
-    process.kill(number)
+    owner.stopping()
+    _signal_it(number, process, owner)
     _thaw(process, owner)
     if timeout >= 0 and number != _signal.SIGKILL:
-        supervisor.later(timeout, lambda: process.kill(_signal.SIGKILL))
+        supervisor.later(timeout, lambda: _signal_it(_signal.SIGKILL, process, owner))
 
 
 def _pause(process: AnyProcess, owner: Owner) -> None:
@@ -82,7 +84,7 @@ def _thaw(process: AnyProcess, owner: Owner) -> None:
         owner.paused(False)
 
 
-def _resize(process: AnyProcess, rows: int, columns: int) -> None:
+def _resize(process: AnyProcess, owner: Owner, rows: int, columns: int) -> None:
     if process.console is None:
         return
     import fcntl
@@ -92,4 +94,5 @@ def _resize(process: AnyProcess, rows: int, columns: int) -> None:
     try:
         fcntl.ioctl(process.console, termios.TIOCSWINSZ, pack("HHHH", int(rows), int(columns), 0, 0))
     except OSError:
-        pass  # the terminal has gone with its last process
+        return  # the terminal has gone with its last process
+    owner.note("resize", height=str(int(rows)), width=str(int(columns)))

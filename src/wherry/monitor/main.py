@@ -50,6 +50,12 @@ if TYPE_CHECKING:
         def paused(self, yes: bool, /) -> None:
             """It has been frozen, or goes on."""
 
+        def note(self, action: str, /, **attributes: str) -> None:
+            """Something was done to it that changes no state: "kill", "resize"."""
+
+        def stopping(self) -> None:
+            """It has been told to end."""
+
         def keep(self) -> None:
             """It is going to be started again: its end is no reason to remove it."""
 

@@ -52,6 +52,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE volumes (name TEXT PRIMARY KEY, driver TEXT NOT NULL, options TEXT NOT NULL,
            labels TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID""",
     ),
+    (
+        """CREATE TABLE events (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, action TEXT NOT NULL,
+           actor TEXT NOT NULL, attributes TEXT NOT NULL)""",
+        """CREATE TRIGGER events_kept AFTER INSERT ON events WHEN new.id % 128 = 0
+           BEGIN DELETE FROM events WHERE id <= new.id - 4096; END""",
+    ),
 )
 """Statement by statement, what makes schema version N+1 out of version N.  Entries are only ever added at the end."""
 

@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from wherry.cli.template.execute import Template, compile
 from wherry.cli.template.lex import TemplateError
-from wherry.cli.template.values import Nil, Row, Struct
+from wherry.cli.template.values import Named, Nil, Row, Struct
 
-__all__ = ["Nil", "Row", "Struct", "Template", "TemplateError", "compile"]
+__all__ = ["Named", "Nil", "Row", "Struct", "Template", "TemplateError", "compile"]

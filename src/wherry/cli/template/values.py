@@ -14,6 +14,14 @@ class Struct(dict[str, "Any"]):
     """A JSON object that is a structure in Docker's API: a field it does not have is an error."""
 
 
+class Named(Struct):
+    """A structure whose fields have other names in its JSON, which is ``document``."""
+
+    def __init__(self, fields: dict[str, Any], document: dict[str, Any]) -> None:
+        super().__init__(fields)
+        self.document = Struct(document)
+
+
 class Nil:
     """A JSON null that Docker's API declares as a "slice", "map" or "pointer": it prints as one that is empty."""
 
@@ -114,6 +122,8 @@ def _ordered(value: Any) -> Any:
         return None
     if isinstance(value, Row):
         return {name: _ordered(field()) for name, field in sorted(value.fields.items()) if name != "Label"}
+    if isinstance(value, Named):
+        value = value.document
     if isinstance(value, dict):
         pairs = value.items() if isinstance(value, Struct) else sorted(value.items())
         return {key: _ordered(part) for key, part in pairs}
