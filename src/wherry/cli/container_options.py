@@ -80,6 +80,7 @@ OPTIONS = (
     ("privileged", "", "bool", "", "Give extended privileges to this container"),
     ("quiet", "q", "bool", "", "Suppress the pull output"),
     ("read-only", "", "bool", "", "Mount the container's root filesystem as read only"),
+    ("restart", "", "string", "no", "Restart policy to apply when a container exits"),
     ("rm", "", "bool", "", "Automatically remove the container and its associated anonymous volumes when it exits"),
     ("runtime", "", "string", "", "Runtime to use for this container"),
     ("security-opt", "", "list", "", "Security Options"),
@@ -129,7 +130,6 @@ UNSUPPORTED = (
     ("no-healthcheck", "", _HEALTH),
     ("publish", "p", "published ports need bridge networks, which this version does not have; use --network host"),
     ("publish-all", "P", "published ports need bridge networks, which this version does not have; use --network host"),
-    ("restart", "", "this version does not restart containers"),
     ("storage-opt", "", "the storage has no options per container"),
     ("use-api-socket", "", "this version has no API socket"),
 )
@@ -322,6 +322,7 @@ _CONTEXTUAL = frozenset(
         "label-file",
         "mount",
         "pull",
+        "restart",
         "security-opt",
         "stop-signal",
         "sysctl",

@@ -30,6 +30,12 @@ def add(call: Call, fields: dict[str, Any]) -> None:
         from wherry.container.parse import expose
 
         fields["exposed_ports"] = tuple(dict.fromkeys([port for text in values["expose"] for port in expose(text)]))
+    if "restart" in values:
+        from wherry.container.restart import parse
+
+        fields["restart_policy"], fields["restart_retries"] = parse(values["restart"])
+        if values.get("rm") and fields["restart_policy"] not in ("", "no"):
+            raise InvalidArgument("conflicting options: cannot specify both --restart and --rm")
     for name, field in (("annotation", "annotations"), ("sysctl", "sysctls")):
         if name in values:
             fields[field] = tuple(dict(values[name]).items())

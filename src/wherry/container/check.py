@@ -19,6 +19,12 @@ def check(options: ContainerOptions, *, cpus: int = 0, cpuset: str = "", mems: s
     """
     modes.check(options)
     resources.check(options, cpus=cpus, cpuset=cpuset, mems=mems)
+    if options.restart_policy:
+        from wherry.container import restart
+
+        restart.check(options.restart_policy, options.restart_retries)
+        if options.auto_remove:
+            raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
     if options.cap_add or options.cap_drop:
         from wherry.container import capabilities
 

@@ -154,7 +154,7 @@ def _host_config(record: ContainerRecord) -> dict[str, Any]:
         "LogConfig": {"Type": "json-file", "Config": {}},
         "NetworkMode": options.network_mode or "bridge",
         "PortBindings": {},
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": {"Name": options.restart_policy or "no", "MaximumRetryCount": options.restart_retries},
         "AutoRemove": options.auto_remove,
         "VolumeDriver": options.volume_driver,
         "VolumesFrom": _listed(options.volumes_from),

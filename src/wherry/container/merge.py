@@ -43,6 +43,8 @@ def merge(options: ContainerOptions, image: ImageConfig) -> ContainerOptions:
         changes["working_dir"] = clean_working_dir(working_dir)
     if not options.stop_signal and image.stop_signal:
         changes["stop_signal"] = image.stop_signal
+    if options.restart_policy == "no" and not options.restart_retries:
+        changes["restart_policy"] = ""
     changes["env"] = merge_env(image.env, options.env)
     if image.labels:
         changes["labels"] = tuple((dict(image.labels) | dict(options.labels)).items())

@@ -107,6 +107,8 @@ class ContainerOptions(Record):
 
     # HostConfig
     auto_remove: bool = False
+    restart_policy: str = ""  # "", "on-failure", "always", "unless-stopped"; "no" until it is merged
+    restart_retries: int = 0  # of "on-failure"; 0: as often as it fails
     binds: tuple[str, ...] = ()  # -v, as text with an absolute source
     mounts: tuple[MountOption, ...] = ()
     tmpfs: Pairs = ()  # destination → comma-separated options

@@ -20,7 +20,7 @@ STATES = (CREATED, RUNNING, PAUSED, RESTARTING, REMOVING, EXITED, DEAD)
 _FOLLOWS = {
     CREATED: (RUNNING, EXITED, REMOVING),
     RUNNING: (PAUSED, RESTARTING, EXITED, REMOVING),
-    PAUSED: (RUNNING, EXITED, REMOVING),
+    PAUSED: (RUNNING, RESTARTING, EXITED, REMOVING),
     RESTARTING: (RUNNING, EXITED, REMOVING),
     REMOVING: (DEAD,),
     EXITED: (RUNNING, RESTARTING, REMOVING),
@@ -38,7 +38,8 @@ class State(Record):
     oom_killed: bool = False
     started_at: int = 0
     finished_at: int = 0
-    restart_count: int = 0
+    restart_count: int = 0  # how often it was started again by itself since somebody started it
+    stopped: bool = False  # somebody asked it to end
 
     @property
     def running(self) -> bool:
@@ -58,7 +59,22 @@ class State(Record):
 
     def started(self, pid: int, now: int) -> State:
         """Its first process runs."""
-        return self.to(RUNNING, pid=pid, started_at=now, exit_code=0, error="", oom_killed=False)
+        again = self.status == RESTARTING
+        return self.to(
+            RUNNING,
+            pid=pid,
+            started_at=now,
+            exit_code=0,
+            error="",
+            oom_killed=False,
+            stopped=self.stopped and again,
+            restart_count=self.restart_count if again else 0,
+        )
+
+    def restarting(self, exit_code: int, now: int, *, oom_killed: bool = False) -> State:
+        """Its first process ended, and another one is going to be started."""
+        count = self.restart_count + 1
+        return self.to(RESTARTING, exit_code=exit_code, finished_at=now, oom_killed=oom_killed, restart_count=count)
 
     def exited(self, exit_code: int, now: int, *, oom_killed: bool = False, error: str = "") -> State:
         """Its first process ended, or could not be started (``error``)."""

@@ -24,6 +24,8 @@ def attach(engine: Engine, name: str, streams: Streams) -> tuple[int, bool]:
         raise Conflict("cannot attach to a stopped container, start it first")
     if row.status == "paused":
         raise Conflict("cannot attach to a paused container, unpause it first")
+    if row.status == "restarting":
+        raise Conflict("cannot attach to a restarting container, wait until it is running")
     record = load(row)
     options = record.options
     streams = streams.replace(terminal=options.tty, stdin=streams.stdin if options.open_stdin else None)

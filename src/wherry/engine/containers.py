@@ -49,6 +49,7 @@ def state(row: ContainerRow) -> State:
         started_at=row.started_at,
         finished_at=row.finished_at,
         restart_count=row.restart_count,
+        stopped=bool(row.stopped),
     )
 
 

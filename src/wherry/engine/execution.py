@@ -109,13 +109,11 @@ class Execution:
     def note(self, _action: str, /, **_attributes: str) -> None:
         """Only its beginning and its end are told."""
 
-    def stopping(self) -> None:
-        """Nothing else comes of it."""
-
-    def keep(self) -> None:
+    def stopping(self, _signal: int, *, keep: bool = False) -> bool:  # noqa: ARG002
         """It is not started again."""
+        return True
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException | None) -> None:
         """Whoever waits is told by the monitor."""
 
     def exited(self, exit_code: int, oom_killed: bool) -> None:

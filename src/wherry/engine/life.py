@@ -6,9 +6,10 @@ import os
 import time
 
 from wherry.container.record import ContainerRecord
-from wherry.container.state import PAUSED, RUNNING, State
+from wherry.container.state import EXITED, PAUSED, RESTARTING, RUNNING, State
 from wherry.engine import events
 from wherry.engine.containers import ALIVE, bury, monitor_lock, state
+from wherry.engine.containers import load as load_record
 from wherry.errors import Conflict, NotFound, NotModified, WherryError
 from wherry.fastjson import dumps
 from wherry.store import containers
@@ -17,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from wherry.container.restart import BackOff
     from wherry.engine.engine import Engine
     from wherry.oci.mount import Mount
     from wherry.oci.runtime_spec import Spec
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from wherry.runtime.external import ExternalProcess
 
 PATIENCE = 30.0  # seconds that another command may take to finish with the container
+_SIGKILL = 9
 NOT_STARTED = 128  # exit code of a container that could not be started, where the error has none of its own
 
 
@@ -32,7 +35,7 @@ def load(engine: Engine) -> None:
     from wherry.container import spec  # noqa: F401
     from wherry.engine import facts  # noqa: F401
     from wherry.linux import seccomp  # noqa: F401
-    from wherry.monitor import log, protocol, supervise  # noqa: F401
+    from wherry.monitor import keep, log, protocol, supervise  # noqa: F401
     from wherry.runtime import create  # noqa: F401
 
     _ = engine.host
@@ -50,15 +53,22 @@ class Life:
         self._record = ContainerRecord.from_json(details["record"]).replace(id_base=details["id_base"])
         self._new: bool = details["new"]
         self._attached: bool = details["attached"]
-        self._stopped = False
+        self._stopped = False  # by a command that stops, which events tell
         self._lock = monitor_lock(engine, self._record.id)
         self._state = State()
         self._removes = self._record.options.auto_remove
+        self._stopping = False  # by that or a signal: it is not started again
+        self._began = 0.0  # by the clock that nobody sets
+        self._back_off: BackOff | None = None
 
     def create(self, stdio: Stdio) -> Process | ExternalProcess:
         """With our own runtime, or the program that ``--runtime`` names."""
-        engine, record = self._engine, self._record
-        self._take()
+        engine = self._engine
+        if self._state.status == RESTARTING:  # it may have been renamed or changed since
+            self._record = load_record(containers.get(engine.db, self._record.id))
+        else:
+            self._take()
+        record = self._record
         rootfs = engine.snapshotter.mounts(
             record.diff_ids, record.id, idmap=bool(record.id_base), userxattr=engine.rootless
         )
@@ -122,9 +132,11 @@ class Life:
 
     def started(self, pid: int) -> None:
         """The container is running.  Raises `NotFound` when it was removed before that."""
+        self._began = time.monotonic()
         with self._engine.db.transaction():
             self._become(self._state.started(pid, time.time_ns()))
             events.started(self._engine.db, self._record, attached=self._attached)
+        self._attached = False  # to another life nobody has been joined
 
     def paused(self, yes: bool) -> None:
         """It has been frozen, or goes on."""
@@ -136,36 +148,74 @@ class Life:
         """Something was done to it that changes no state."""
         events.of_container(self._engine.db, self._record, action, **attributes)
 
-    def stopping(self) -> None:
-        """It is told to end: its end is told as that of a container that was stopped."""
-        self._stopped = True
+    def stopping(self, signal: int, *, keep: bool = False) -> bool:
+        """As Docker has it, a signal ends the restarts, unless it is another one than the container's own to stop."""
+        if keep:
+            self._removes = False
+        if not signal:
+            self._stopped = True
+        if signal in (0, _SIGKILL) or not self._record.options.stop_signal or self._is_stop_signal(signal):
+            self._stopping = True
+        if not self._state.stopped:
+            self._state = self._state.replace(stopped=True)
+            if self._record.options.restart_policy:  # for `wherry boot`, even if this monitor ends now
+                self._become(self._state)
+        return self._stopping
 
-    def keep(self) -> None:
-        """It is going to be started again: ``--rm`` does not mean this end of it."""
-        self._removes = False
+    def _is_stop_signal(self, signal: int) -> bool:
+        from wherry.engine.stop import stop_signal
 
-    def failed(self, error: BaseException) -> None:
+        return signal == stop_signal(self._record)
+
+    def failed(self, error: BaseException | None) -> None:
         """It stays as it was, with the exit code that Docker's clients see; ``--rm`` removes it."""
         if self._lock.fd < 0:
             return  # somebody else's
-        code = error.exit_code if isinstance(error, WherryError) else NOT_STARTED
+        if self._state.status == RESTARTING:
+            self._not_again(error)
+            return
         if self._removes:
             events.forget_container(self._engine.db, self._record)
             return
         try:
-            containers.update(self._engine.db, self._record.id, exit_code=code, pid=0, error=str(error))
+            containers.update(
+                self._engine.db,
+                self._record.id,
+                exit_code=_code(error),
+                pid=0,
+                error="" if error is None else str(error),
+            )
         except NotFound:
             self._removes = True  # it was removed meanwhile: so is what was made since
 
-    def exited(self, exit_code: int, oom_killed: bool) -> None:
+    def _not_again(self, error: BaseException | None) -> None:
+        state = self._state
+        if error is not None:
+            self._become(state.exited(_code(error), time.time_ns(), error=str(error)))
+            return
+        with self._engine.db.transaction():
+            self._become(state.to(EXITED))
+            if self._stopped:
+                events.of_container(self._engine.db, self._record, "stop")
+
+    def exited(self, exit_code: int, oom_killed: bool) -> float | None:
         """It has ended; with ``--rm`` it is gone as soon as whoever waits is told."""
-        state = self._state.exited(exit_code, time.time_ns(), oom_killed=oom_killed)
+        state, delay = self._state.exited(exit_code, time.time_ns(), oom_killed=oom_killed), None
+        options = self._record.options
+        if options.restart_policy and not self._stopping:
+            from wherry.container import restart
+
+            if restart.is_wanted(options, exit_code, self._state.restart_count):
+                self._back_off = self._back_off or restart.BackOff()
+                delay = self._back_off.next(time.monotonic() - self._began)
+                state = self._state.restarting(exit_code, state.finished_at, oom_killed=oom_killed)
         with self._engine.db.transaction():
             events.ended(self._engine.db, self._record, state, stopped=self._stopped)
             if self._removes:
                 events.forget_container(self._engine.db, self._record)
             else:
                 self._become(state)
+        return delay
 
     def _become(self, state: State) -> None:
         containers.update(
@@ -178,6 +228,8 @@ class Life:
             oom_killed=int(state.oom_killed),
             started_at=state.started_at,
             finished_at=state.finished_at,
+            restart_count=state.restart_count,
+            stopped=int(state.stopped),
         )
         self._state = state
 
@@ -199,6 +251,10 @@ class Life:
         self._lock.release(remove=True)
         sweep(self._engine)
         precompiled.refresh()
+
+
+def _code(error: BaseException | None) -> int:
+    return error.exit_code if isinstance(error, WherryError) else NOT_STARTED
 
 
 def runtime_spec(engine: Engine, record: ContainerRecord, rootfs: Mount) -> Spec:

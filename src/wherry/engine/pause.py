@@ -16,6 +16,8 @@ def pause(engine: Engine, name: str) -> None:
     row = find(engine, name)
     if row.status == "paused":
         raise Conflict(f"container {row.id} is already paused")
+    if row.status == "restarting":
+        raise Conflict(f"container {row.id} is restarting, wait until the container is running")
     if row.status not in ALIVE or not ask(engine, row, {"pause": True}):
         raise Conflict(f"container {row.id} is not running")
 

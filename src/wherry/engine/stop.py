@@ -47,26 +47,32 @@ def call_monitor(engine: Engine, row: ContainerRow) -> Call | None:
 
 def ask(engine: Engine, row: ContainerRow, message: dict[str, Any]) -> bool:
     """Have a monitor carry out a command; False when the container has ended.  Raises what the monitor says."""
-    call = call_monitor(engine, row)
-    if call is None:
-        return False
-    with call:
-        call.say(message)
-        answer = call.hear()
-    if answer is None or "exited" in answer:
-        return False
-    if "error" in answer:
-        raise_error(answer)
-    return True
+    while True:
+        call = call_monitor(engine, row)
+        if call is None:
+            return False
+        with call:
+            call.say(message)
+            answer = call.hear()
+        if answer is not None and answer.get("restarting"):
+            continue  # it ended before its monitor heard of us, and goes on
+        if answer is None or "exited" in answer:
+            return False
+        if "error" in answer:
+            raise_error(answer)
+        return True
 
 
 def kill_row(engine: Engine, row: ContainerRow) -> None:
     """SIGKILL to a container; returns when its monitor has noted its end."""
-    call = call_monitor(engine, row)
-    if call is not None:
+    again = True
+    while again:
+        call = call_monitor(engine, row)
+        if call is None:
+            return
         with call:
             call.say({"signal": _SIGKILL})
-            _hear_the_end(call)
+            again = _hear_the_end(call)
 
 
 def kill(engine: Engine, name: str, signal: int) -> None:
@@ -83,45 +89,63 @@ def stop(
 
     ``timeout`` is in seconds, negative for ever; it and ``signal`` come from the container where they are not given.
     """
-    stopping = [(name, _begin_stop(engine, name, timeout, signal, keep=False)) for name in names]
-    for name, call in stopping:
-        if isinstance(call, Call):
-            with call:
-                yield name, _hear_the_end(call)
+    stopping = [(name, _Stopping(engine, name, timeout, signal)) for name in names]
+    for name, one in stopping:
+        try:
+            one.finish()
+        except WherryError as error:
+            yield name, error
         else:
-            yield name, call
+            yield name, None
 
 
-def _begin_stop(
-    engine: Engine, name: str, timeout: int | None, signal: int, *, keep: bool
-) -> Call | WherryError | None:
-    try:
-        row = find(engine, name)
-        if row.status not in ALIVE:
+class _Stopping:
+    """A container that has been asked to end; what goes wrong is raised when it is waited for."""
+
+    def __init__(self, engine: Engine, name: str, timeout: int | None, signal: int, *, keep: bool = False) -> None:
+        self._arguments = (timeout, signal, keep)
+        self._engine = engine
+        self._name = name
+        self._error: WherryError | None = None
+        self._call = self._begin()
+
+    def _begin(self) -> Call | None:
+        timeout, signal, keep = self._arguments
+        try:
+            row = find(self._engine, self._name)
+            self._name = row.id
+            call = call_monitor(self._engine, row) if row.status in ALIVE else None
+            if call is not None:
+                record = load(row)
+                request = {
+                    "signal": signal or stop_signal(record),
+                    "timeout": stop_timeout(record) if timeout is None else timeout,
+                    "keep": keep,
+                }
+                call.say({"stop": request})
+            return call
+        except WherryError as error:
+            self._error = error
             return None
-        call = call_monitor(engine, row)
-        if call is not None:
-            record = load(row)
-            request = {
-                "signal": signal or stop_signal(record),
-                "timeout": stop_timeout(record) if timeout is None else timeout,
-                "keep": keep,
-            }
-            call.say({"stop": request})
-        return call
-    except WherryError as error:
-        return error
+
+    def finish(self) -> str:
+        """Returns the container's id when it has ended.  Raises what kept it from that."""
+        while self._call is not None:
+            with self._call:
+                again = _hear_the_end(self._call)
+            self._call = self._begin() if again else None
+        if self._error is not None:
+            raise self._error
+        return self._name
 
 
-def _hear_the_end(call: Call) -> WherryError | None:
-    """Wait until the container has ended, or its monitor has."""
+def _hear_the_end(call: Call) -> bool:
+    """Wait until the container has ended, or its monitor has; whether it is going to be started again: it had ended
+    by itself before its monitor heard of us.  Raises what the monitor says."""
     while (message := call.hear()) is not None and "exited" not in message:
         if "error" in message:
-            try:
-                raise_error(message)
-            except WherryError as error:
-                return error
-    return None
+            raise_error(message)
+    return message is not None and bool(message.get("restarting"))
 
 
 def restart(engine: Engine, name: str, *, timeout: int | None = None, signal: int = 0) -> None:
@@ -131,15 +155,7 @@ def restart(engine: Engine, name: str, *, timeout: int | None = None, signal: in
     """
     from wherry.engine.start import start
 
-    identity = find(engine, name).id
-    stopping = _begin_stop(engine, identity, timeout, signal, keep=True)
-    if isinstance(stopping, WherryError):
-        raise stopping
-    if stopping is not None:
-        with stopping:
-            error = _hear_the_end(stopping)
-        if error is not None:
-            raise error
+    identity = _Stopping(engine, name, timeout, signal, keep=True).finish()
     start(engine, identity)
     events.of_container(engine.db, load(find(engine, identity)), "restart")
 

@@ -26,6 +26,8 @@ def top(engine: Engine, name: str, options: Sequence[str]) -> tuple[list[str], l
     row = find(engine, name)
     if row.status not in ALIVE:
         raise Conflict(f"container {row.id} is not running")
+    if row.status == "restarting":
+        raise Conflict(f"container {row.id} is restarting, wait until the container is running")
     wanted = processes(engine, row)
     lines = _ps(list(options) or ["-ef"])
     titles = lines[0].split()

@@ -9,6 +9,7 @@ from wherry.monitor.protocol import describe_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from wherry.monitor.main import AnyProcess, Owner
@@ -42,7 +43,25 @@ def obey(message: dict[str, Any], process: AnyProcess, owner: Owner, supervisor:
     return _DONE
 
 
+def obey_waiting(message: dict[str, Any], owner: Owner, give_up: Callable[[], None]) -> dict[str, Any]:
+    """Carry out a command of a container between two lives; ``give_up`` says that there will not be another one.
+
+    A signal that ends a container's life ends its waiting for the next one as well.
+    """
+    try:
+        if "signal" in message or "stop" in message:
+            asked = message.get("stop", {})
+            if owner.stopping(int(message.get("signal", 0)), keep=bool(asked.get("keep"))):
+                give_up()
+        elif "resize" not in message:
+            raise Conflict("the container is restarting, wait until the container is running")
+    except WherryError as error:
+        return describe_error(error)
+    return _DONE
+
+
 def _signal_it(number: int, process: AnyProcess, owner: Owner) -> None:
+    owner.stopping(number)
     process.kill(number)
     owner.note("kill", signal=str(number))
     if number == _signal.SIGKILL:
@@ -52,9 +71,7 @@ def _signal_it(number: int, process: AnyProcess, owner: Owner) -> None:
 def _stop(request: dict[str, Any], process: AnyProcess, owner: Owner, supervisor: Supervisor) -> None:
     """Ask it to end, and see to it that it does.  One that is frozen has to go on for that."""
     number, timeout = int(request["signal"]), float(request["timeout"])
-    if request.get("keep"):
-        owner.keep()
-    owner.stopping()
+    owner.stopping(0, keep=bool(request.get("keep")))
     _signal_it(number, process, owner)
     _thaw(process, owner)
     if timeout >= 0 and number != _signal.SIGKILL:

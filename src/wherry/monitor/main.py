@@ -12,11 +12,10 @@ import _signal  # type: ignore[import-not-found]
 import _socket
 import marshal
 import os
-from errno import EADDRINUSE
 from struct import pack, unpack
 
 from wherry import precompiled
-from wherry.errors import SystemFailure, WherryError
+from wherry.errors import WherryError
 from wherry.record import Record
 
 TYPE_CHECKING = False
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol, Self
 
-    from wherry.monitor.log import JSONFileLog
     from wherry.runtime.create import Process, Stdio
     from wherry.runtime.executed import ExecutedProcess
     from wherry.runtime.external import ExternalProcess
@@ -40,8 +38,8 @@ if TYPE_CHECKING:
         def started(self, pid: int) -> None:
             """Its command runs."""
 
-        def failed(self, error: BaseException) -> None:
-            """It could not be made or started; nothing of it runs."""
+        def failed(self, error: BaseException | None) -> None:
+            """It could not be made or started, or (None) is not to be started again; nothing of it runs."""
 
         @property
         def is_paused(self) -> bool:
@@ -53,14 +51,14 @@ if TYPE_CHECKING:
         def note(self, action: str, /, **attributes: str) -> None:
             """Something was done to it that changes no state: "kill", "resize"."""
 
-        def stopping(self) -> None:
-            """It has been told to end."""
+        def stopping(self, signal: int, *, keep: bool = False) -> bool:
+            """Somebody sends a signal, or with 0 asks it to end; whether it is not to be started again then.
 
-        def keep(self) -> None:
-            """It is going to be started again: its end is no reason to remove it."""
+            ``keep``: its end is no reason to remove it.
+            """
 
-        def exited(self, exit_code: int, oom_killed: bool) -> None:
-            """It has ended; who waits is told when this returns."""
+        def exited(self, exit_code: int, oom_killed: bool) -> float | None:
+            """It has ended; who waits is told when this returns.  Seconds until it is to be started again, or None."""
 
         def cleanup(self) -> None:
             """Remove what is left; nobody waits for it."""
@@ -73,7 +71,6 @@ SOCKET = "monitor.sock"
 """Its name in the container's directory of the run root."""
 
 _ALL_DESCRIPTORS = 1 << 20
-_BACKLOG = 128
 
 
 class Job(Record):
@@ -108,7 +105,9 @@ class Monitor:
             _try(load)
             job = _receive(theirs)
             if job is not None:
-                _monitor(job, own(job.details), theirs)
+                from wherry.monitor.keep import Keeper
+
+                Keeper(job, own(job.details), theirs).keep()
         finally:
             os._exit(0)
 
@@ -160,157 +159,3 @@ def _leave_terminal(kept: list[int]) -> None:
         first = fd + 1
     os.closerange(first, _ALL_DESCRIPTORS)
     os.chdir("/")
-
-
-def _monitor(job: Job, owner: Owner, channel: _socket.socket) -> None:
-    from wherry.monitor.protocol import describe_error
-    from wherry.monitor.supervise import Supervisor
-
-    try:
-        pipes = Pipes(job)
-        process = owner.create(pipes.stdio())
-        try:
-            listener = _listen(job.directory) if job.directory else None
-            process.start()
-            pipes.started(process.console)
-            owner.started(process.pid)
-        except BaseException:
-            process.delete()
-            raise
-    except BaseException as error:
-        owner.failed(error)
-        _tell(channel, describe_error(error))
-        owner.cleanup()
-        return
-    held = _hold_mounts(process.pid)
-    log = _open_log(job)
-
-    def obey(message: dict[str, Any]) -> dict[str, Any]:
-        from wherry.monitor.commands import obey
-
-        return obey(message, process, owner, supervisor)
-
-    supervisor = Supervisor(
-        process.pidfd,
-        pipes.outputs,
-        pipes.stdin,
-        log,
-        obey,
-        on_end=process.ended,
-        listener=listener,
-        stdin_once=job.stdin_once,
-    )
-    supervisor.welcome({"started": process.pid})
-    supervisor.add(channel, job.attach)
-    supervisor.run()
-    exit_code = _exit_code(process)
-    oom_killed = process.cgroup is not None and process.cgroup.oom_kills() > 0
-    if log is not None:
-        log.close()
-    owner.exited(exit_code, oom_killed)
-    supervisor.finish({"exited": exit_code, "oom_killed": oom_killed})
-    os.close(held)
-    process.delete()
-    owner.cleanup()
-    supervisor.linger()
-
-
-def _listen(directory: str) -> _socket.socket:
-    """The socket that clients connect to, for the container's owner alone.
-
-    It is bound through a descriptor: the path of a unix socket has 107 bytes at most (unix(7)).
-    """
-    at = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC, 0)
-    try:
-        os.fchmod(listener.fileno(), 0o600)  # becomes the mode of the file
-        path = f"/proc/self/fd/{at}/{SOCKET}"
-        try:
-            listener.bind(path)
-        except OSError as error:
-            if error.errno != EADDRINUSE:
-                raise
-            os.unlink(path)  # a monitor that was killed left it: its successor holds the lock
-            listener.bind(path)
-        listener.listen(_BACKLOG)
-        return listener
-    except OSError as error:
-        listener.close()
-        raise SystemFailure("listen for clients", "bind", error.errno or 0) from None
-    finally:
-        os.close(at)
-
-
-def _hold_mounts(pid: int) -> int:
-    """Keep the container's mount namespace until the client has been told of the end: unmounting everything takes the
-    kernel milliseconds, which the exiting process would spend first."""
-    try:
-        return os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # it has ended already
-        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _open_log(job: Job) -> JSONFileLog | None:
-    if not job.log_path:
-        return None
-    from wherry.monitor.log import JSONFileLog
-
-    return JSONFileLog(job.log_path)
-
-
-def _tell(channel: _socket.socket, message: dict[str, Any]) -> None:
-    from wherry.monitor.protocol import control
-
-    try:
-        channel.sendall(control(message))
-        channel.close()
-    except OSError:
-        pass  # nobody listens any more; the database has it
-
-
-def _exit_code(process: AnyProcess) -> int:
-    """Docker's: the status, or 128 plus the signal that ended it."""
-    code = os.waitstatus_to_exitcode(process.wait())
-    return 128 - code if code < 0 else code
-
-
-class Pipes:
-    """The container's standard streams: pipes, or a pty that the runtime opens inside the container."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._inner: list[int] = []
-        self.outputs: dict[int, int] = {}
-        self.stdin: int | None = None
-
-    def stdio(self) -> Stdio:
-        """The container's ends, owned by this object until `started`."""
-        from wherry.monitor.protocol import STDERR, STDOUT
-        from wherry.runtime.create import Stdio
-
-        if self._job.terminal:
-            return Stdio(-1, -1, -1)
-        if self._job.open_stdin:
-            inner, self.stdin = os.pipe2(os.O_CLOEXEC)
-        else:
-            inner = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        self._inner.append(inner)
-        for stream in (STDOUT, STDERR):
-            reader, writer = os.pipe2(os.O_CLOEXEC)
-            self.outputs[reader] = stream
-            self._inner.append(writer)
-        return Stdio(*self._inner)
-
-    def started(self, console: int | None) -> None:
-        """Close the container's ends, so that its exit is an end-of-file here; take over its terminal."""
-        from wherry.monitor.protocol import STDOUT
-
-        for fd in self._inner:
-            os.close(fd)
-        self._inner.clear()
-        if self._job.terminal:
-            if console is None:
-                raise SystemFailure("open the container's terminal", "recvmsg", 5)
-            self.outputs[console] = STDOUT
-            if self._job.open_stdin:
-                self.stdin = console

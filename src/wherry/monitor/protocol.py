@@ -9,7 +9,8 @@ true}``, and is told ``{"started": pid}``.  Any client may give commands: ``{"si
 columns]}``, ``{"stop": {"signal": n, "timeout": seconds, "keep": bool}}`` (SIGKILL after ``timeout``, never when that
 is negative; ``keep``: it is going to be started again), ``{"pause": true}``, ``{"unpause": true}``; one that is not
 attached gets an answer to each, ``{"done": true}`` or what `describe_error` makes of an error.  In the end every
-client is told ``{"exited": status, "oom_killed": bool}``.
+client is told ``{"exited": status, "oom_killed": bool, "restarting": bool}``: with ``restarting``, the monitor is going
+to start the container again and listens for new clients meanwhile.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 class Peer:
     """One client: what it is attached to, and what waits to be sent to it."""
 
-    __slots__ = ("attached", "decoder", "fd", "pending", "socket", "stdin", "streams")
+    __slots__ = ("attached", "decoder", "fd", "leaving", "pending", "socket", "stdin", "streams")
 
     def __init__(self, socket: _socket.socket) -> None:
         socket.setblocking(False)
@@ -51,6 +51,7 @@ class Peer:
         self.decoder = Decoder()
         self.pending = bytearray()
         self.attached = self.stdin = False
+        self.leaving = False  # it goes when it has been sent everything
         self.streams: tuple[int, ...] = ()
 
     def attach(self, stdin: bool, stdout: bool, stderr: bool) -> None:
@@ -108,6 +109,10 @@ class Supervisor:
             peer.attach(*attach)
         peer.pending += control(self._welcome)
 
+    def take_over(self, other: Supervisor) -> None:
+        """The clients of one whose loop has returned; those that it has told of the end are sent the rest, and go."""
+        self._peers, other._peers = other._peers, {}
+
     def later(self, seconds: float, function: Callable[[], None]) -> None:
         """Call ``function`` unless the container has ended by then."""
         self._alarms.append((monotonic() + seconds, function))
@@ -129,20 +134,25 @@ class Supervisor:
                 else:
                     self._handle(fd, event)
 
-    def finish(self, message: dict[str, Any]) -> None:
+    def finish(self, message: dict[str, Any], *, again: bool = False) -> None:
         """Tell every client how it ended; returns when those that keep up have been told.
 
-        What clients still send is not for anybody; one that comes later finds nobody.
+        What clients still send is not for anybody; one that comes later finds nobody, unless the container is going to
+        be started ``again``: then it waits for whoever takes over.
         """
         self._on_control = lambda _message: None
         self._close_stdin()
-        if self._listener is not None:
+        for fd in [*self._outputs]:
+            self._close_output(fd)
+        if self._listener is not None and not again:
             self._accept()
             self._forget(self._listener.fileno())
             self._listener.close()
             self._listener = None
         for peer in self._peers.values():
-            peer.pending += control(message)
+            if not peer.leaving:
+                peer.pending += control(message)
+            peer.leaving, peer.streams, peer.stdin = True, (), False
         self._push(DRAIN_MS)
 
     def linger(self) -> None:
@@ -153,13 +163,6 @@ class Supervisor:
         while True:
             for peer in list(self._peers.values()):
                 self._write(peer)
-                if not peer.pending and peer.fd in self._peers:
-                    del self._peers[peer.fd]
-                    try:
-                        peer.socket.shutdown(_socket.SHUT_RD)  # wakes a client that is still writing
-                    except OSError:
-                        pass  # it has gone already
-                    peer.socket.close()
             if not self._peers:
                 return
             waiting = select.poll()
@@ -190,7 +193,7 @@ class Supervisor:
         full = False
         for peer in self._peers.values():
             wanted[peer.fd] = (0 if held and peer.stdin else _READ) | (select.POLLOUT if peer.pending else 0)
-            full = full or len(peer.pending) >= water
+            full = full or (len(peer.pending) >= water and not peer.leaving)
         if not full:
             for fd in self._outputs:
                 wanted[fd] = _READ
@@ -243,11 +246,7 @@ class Supervisor:
         except OSError:  # EIO: the last process of a pty's slave side has gone
             data = b""
         if not data:
-            del self._outputs[fd]
-            self._forget(fd)
-            if fd == self._stdin:
-                self._stdin = None
-            os.close(fd)
+            self._close_output(fd)
             return
         if self._log is not None:
             self._log.write("stderr" if stream == STDERR else "stdout", data)
@@ -257,6 +256,13 @@ class Supervisor:
                 if stream in peer.streams:
                     peer.pending += framed
                     self._write(peer)
+
+    def _close_output(self, fd: int) -> None:
+        del self._outputs[fd]
+        self._forget(fd)
+        if fd == self._stdin:
+            self._stdin = None
+        os.close(fd)
 
     def _write(self, peer: Peer) -> None:
         if not peer.pending:
@@ -269,6 +275,15 @@ class Supervisor:
             self._drop(peer)
             return
         del peer.pending[:sent]
+        if peer.leaving and not peer.pending:
+            self._leave(peer)
+
+    def _leave(self, peer: Peer) -> None:
+        try:
+            peer.socket.shutdown(_socket.SHUT_RD)  # wakes a client that is still writing
+        except OSError:
+            pass  # it has gone already
+        self._drop(peer)
 
     def _read(self, peer: Peer) -> None:
         try:

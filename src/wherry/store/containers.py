@@ -26,7 +26,8 @@ class ContainerRow(Record):
     """``record`` is JSON text; ``status`` is Docker's word for the state; times are epoch nanoseconds, 0 for never.
 
     ``id_base`` is the first of the container's own host ids, 0 when it has none.  ``error`` says why the last start
-    failed; ``oom_killed`` is 1 when the kernel ended it for its memory limit.
+    failed; ``oom_killed`` is 1 when the kernel ended it for its memory limit, ``stopped`` when somebody asked it to
+    end.
     """
 
     id: str
@@ -43,6 +44,7 @@ class ContainerRow(Record):
     error: str = ""
     oom_killed: int = 0
     restart_count: int = 0
+    stopped: int = 0
 
 
 _CHANGEABLE = frozenset(ContainerRow._fields).difference(_FIXED)

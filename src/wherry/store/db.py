@@ -58,6 +58,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TRIGGER events_kept AFTER INSERT ON events WHEN new.id % 128 = 0
            BEGIN DELETE FROM events WHERE id <= new.id - 4096; END""",
     ),
+    ("ALTER TABLE containers ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0",),
 )
 """Statement by statement, what makes schema version N+1 out of version N.  Entries are only ever added at the end."""
 

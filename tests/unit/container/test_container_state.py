@@ -21,6 +21,10 @@ def test_a_life() -> None:
     assert (gone.status, gone.pid, gone.exit_code, gone.oom_killed, gone.running) == ("exited", 0, 137, True, False)
     again = gone.started(43, 30 * S)
     assert (again.exit_code, again.oom_killed) == (0, False)
+    waiting = again.restarting(7, 40 * S)
+    assert (waiting.status, waiting.pid, waiting.exit_code, waiting.restart_count) == ("restarting", 0, 7, 1)
+    assert waiting.started(44, 50 * S).restarting(7, 60 * S).restart_count == 2  # counted as long as it is by itself
+    assert waiting.to(state.EXITED).started(44, 50 * S).restart_count == 0
     assert again.to(state.REMOVING).to(state.DEAD).to(state.REMOVING).status == "removing"
 
 
@@ -31,7 +35,7 @@ def test_a_life() -> None:
         ("exited", "paused"),
         ("dead", "running"),
         ("removing", "running"),
-        ("paused", "restarting"),
+        ("created", "restarting"),
     ],
 )
 def test_steps_that_do_not_exist(start: str, end: str) -> None:
