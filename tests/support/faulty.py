@@ -55,7 +55,8 @@ class Exchange(http.server.BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         faulty = self.server.faulty
-        self.body = self.rfile.read(int(self.headers.get("content-length", "0")))
+        if not faulty.early(self):
+            self.body = self.rfile.read(int(self.headers.get("content-length", "0")))
         headers = {name.lower(): value for name, value in self.headers.items()}
         faulty.seen.append(Seen(self.command, self.path, headers, self.body))
         for route in faulty.routes:
@@ -63,7 +64,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
                 return
         faulty.serve(self)
 
-    do_GET = do_HEAD = do_POST = _handle  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -134,6 +135,7 @@ class Faulty:
         self.routes: list[Callable[[Exchange], Any]] = []
         self.on_blob: list[Answer] = []
         self.on_manifest: list[Answer] = []
+        self.early: Callable[[Exchange], bool] = lambda _exchange: False  # before a body is read; True: it has been
         self.over = threading.Event()
         self._http = _Server((address, port), Exchange)
         self._http.faulty = self

@@ -131,6 +131,8 @@ PROBES: dict[str, Callable[[], bool]] = {
     "dockerd": lambda: os.geteuid() == 0 and program("dockerd")() and program("docker")(),
     "skopeo": program("skopeo"),
     "umoci": program("umoci"),
+    "podman": program("podman"),
+    "buildah": program("buildah"),
     "uidmap": program("newuidmap"),
     "capsh": program("capsh"),
     "strace": program("strace"),

@@ -72,6 +72,8 @@ COMMANDS = {
     "images": "images",
     "image ls": "images",
     "image list": "images",
+    "push": "push",
+    "image push": "push",
     "rmi": "rmi",
     "image rm": "rmi",
     "image remove": "rmi",

@@ -7,7 +7,7 @@ mirror that fails at anything is passed over in favour of the next.  One `Client
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
@@ -34,11 +34,11 @@ from wherry.registry.config import Endpoint, RegistryConfig
 from wherry.registry.credentials import Credentials
 from wherry.registry.failures import Transient, printable, read_problem
 from wherry.registry.retry import Backoff, retry_after
-from wherry.registry.transport import Response, Transport, origin
+from wherry.registry.transport import Body, Response, Transport, origin
 
 T = TypeVar("T")
 
-_ACCEPT = ", ".join((*ACCEPTED, "application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.1", "*/*;q=0.1"))
+ACCEPT = ", ".join((*ACCEPTED, "application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.1", "*/*;q=0.1"))
 PASSED_OVER = (Unavailable, Unauthorized, Forbidden, NotFound, Corrupt, NotSupported)
 
 
@@ -103,8 +103,8 @@ class Client:
         rest = _manifest_path(reference)
 
         def ask(endpoint: Endpoint) -> Descriptor:
-            response = self._call(endpoint, "HEAD", reference, rest, {"Accept": _ACCEPT})
-            with _closing(response):
+            response = self._call(endpoint, "HEAD", reference, rest, {"Accept": ACCEPT})
+            with closing(response):
                 if response.status != 200:
                     raise self._refusal(response, reference, endpoint, "")
                 digest, size = response.headers.get("docker-content-digest", ""), response.length
@@ -120,7 +120,7 @@ class Client:
 
         def ask(endpoint: Endpoint) -> bool:
             response = self._call(endpoint, "HEAD", repository, f"blobs/{digest}", {})
-            with _closing(response):
+            with closing(response):
                 if response.status not in (200, 404):
                     raise self._refusal(response, repository, endpoint, digest)
                 if response.status == 404 and endpoint.mirror:
@@ -138,7 +138,7 @@ class Client:
         for source in self.sources(repository, descriptor):
             opened = partial(self._open, source, repository, descriptor, offset)
             try:
-                return self._retry(source.endpoint, opened)
+                return self.retry(source.endpoint, opened)
             except PASSED_OVER as error:
                 found = self.passed_over(source, error, found)
         assert found is not None
@@ -192,7 +192,7 @@ class Client:
         found: WherryError | None = None
         for endpoint in self._endpoints(reference):
             try:
-                return self._retry(endpoint, ask)
+                return self.retry(endpoint, ask)
             except PASSED_OVER as error:
                 found = self._pass_over(endpoint, error, found)
         assert found is not None
@@ -206,7 +206,8 @@ class Client:
         # The registry's own words count; what its mirrors said, or the places that a layer names, is only a detail.
         return before if foreign and before is not None else error
 
-    def _retry(self, endpoint: Endpoint, ask: Callable[[Endpoint], T]) -> T:
+    def retry(self, endpoint: Endpoint, ask: Callable[[Endpoint], T]) -> T:
+        """What ``ask`` returns, tried again as long as it raises `Transient` and the policy allows."""
         backoff = self.backoff(endpoint)
         while True:
             try:
@@ -220,16 +221,56 @@ class Client:
         """One request that reads, with authentication."""
         path = quote(reference.path, safe="/")
         repository = f"{endpoint.prefix}/{path}" if endpoint.prefix else path
-        scopes = (f"repository:{repository}:pull",)
-        return self.authorized(
+        return self.ask(
+            endpoint, method, f"/v2/{repository}/{rest}", headers, reference, (f"repository:{repository}:pull",)
+        )
+
+    def ask(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        where: str,
+        headers: dict[str, str],
+        reference: Reference,
+        scopes: tuple[str, ...],
+        body: Body | None = None,
+    ) -> Response:
+        """One request to the registry itself, with authentication for ``scopes``.
+
+        ``where`` is a path, or a URL that the registry named: one of another origin than its own gets no credentials,
+        and one without TLS is not gone to by a registry with it.
+        """
+        if where.startswith("/"):
+            return self._authorized(
+                endpoint,
+                reference,
+                scopes,
+                lambda sent: self._transport.ask(endpoint, method, where, headers, sent, body),
+            )
+        target, own = origin(where), origin(self._transport.base(endpoint))
+        if own.scheme == "https" and target.scheme != "https":
+            hint = "the registry gives up encryption; it would have to be configured anew"
+            raise failures.forbidden_target("the registry sent us from https to http", target.netloc, "", hint)
+        if target != own:
+            return self._transport.visit(endpoint, method, where, headers, "", body)
+        return self._authorized(
             endpoint,
             reference,
             scopes,
-            lambda sent: self._transport.ask(endpoint, method, f"/v2/{repository}/{rest}", headers, sent),
+            lambda sent: self._transport.visit(endpoint, method, where, headers, sent, body),
         )
 
-    def authorized(
-        self, endpoint: Endpoint, reference: Reference, scopes: Iterable[str], ask: Callable[[str], Response]
+    def registry(self, reference: Reference) -> Endpoint:
+        """The registry of ``reference`` itself, never a mirror: where is written to."""
+        return self._config.endpoints(reference.domain)[-1]
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a registry may take for one answer or for one piece of what is sent."""
+        return self._config.read_timeout
+
+    def _authorized(
+        self, endpoint: Endpoint, reference: Reference, scopes: tuple[str, ...], ask: Callable[[str], Response]
     ) -> Response:
         """What ``ask`` gets with the right ``Authorization`` header; a 401 is answered once."""
         authorizer = self._authorizer(endpoint)
@@ -238,14 +279,16 @@ class Client:
             response = ask(sent)
             if response.status != 401 or response.moved:
                 return response
-            with _closing(response):
+            with closing(response):
                 again = authorizer.answer(response, scopes, sent)
             return ask(again)
         except AnonymousRefused as error:
             problem = failures.Problem("", error.message)
+            if any(scope.endswith("push") for scope in scopes):
+                raise failures.unauthorized(problem, self.login_hint(endpoint)) from error
             raise self._need_login(endpoint, reference, problem) from error
         except Unauthorized as error:
-            error.hint = error.hint or self._login_hint(endpoint)
+            error.hint = error.hint or self.login_hint(endpoint)
             raise
 
     def _authorizer(self, endpoint: Endpoint) -> Authorizer:
@@ -260,8 +303,8 @@ class Client:
     # -- manifests and refusals ----------------------------------------------------------------------------------
 
     def _manifest(self, endpoint: Endpoint, reference: Reference, expected: Descriptor | None) -> Fetched:
-        response = self._call(endpoint, "GET", reference, _manifest_path(reference), {"Accept": _ACCEPT})
-        with _closing(response):
+        response = self._call(endpoint, "GET", reference, _manifest_path(reference), {"Accept": ACCEPT})
+        with closing(response):
             if response.status != 200:
                 raise self._refusal(response, reference, endpoint, "")
             body = response.read_all(MAX_MANIFEST, f"manifest of {reference.familiar()}")
@@ -288,9 +331,9 @@ class Client:
         if status == 401:
             if self._credentials.get(endpoint.account) is None:
                 return self._need_login(endpoint, reference, problem)
-            return failures.unauthorized(problem, self._login_hint(endpoint))
+            return failures.unauthorized(problem, self.login_hint(endpoint))
         if status == 403 and problem.code != "TOOMANYREQUESTS":
-            return failures.denied(reference, problem, self._login_hint(endpoint))
+            return failures.denied(reference, problem, self.login_hint(endpoint))
         if status == 404:
             if digest:
                 return failures.blob_missing(reference, digest, problem)
@@ -298,18 +341,19 @@ class Client:
         return failures.refused(what, status, problem, wait)
 
     def _need_login(self, endpoint: Endpoint, reference: Reference, problem: failures.Problem) -> WherryError:
-        hint = self._login_hint(endpoint)
+        hint = self.login_hint(endpoint)
         if problem.message == "no basic auth credentials":
             return Unauthorized(f"{endpoint.host}: no basic auth credentials", hint=hint)
         return failures.denied(reference, failures.Problem("DENIED", problem.message), hint)
 
-    def _login_hint(self, endpoint: Endpoint) -> str:
+    def login_hint(self, endpoint: Endpoint) -> str:
+        """What to do when credentials are missing: log in, or repair what should have given them."""
         note = self._credentials.note(endpoint.account)
         host = "" if endpoint.account == "docker.io" else f" {endpoint.account}"
         return note or f"log in with 'wherry login{host}', or with 'docker login': they keep credentials in one file"
 
 
-class _closing:  # noqa: N801 - used as a statement
+class closing:  # noqa: N801 - used as a statement
     """Closes a response; `contextlib.closing` without the protocol's noise."""
 
     def __init__(self, response: Response) -> None:

@@ -91,6 +91,12 @@ def denied(reference: Reference, problem: Problem, hint: str = "") -> NotFound:
     return NotFound("repository", name, f"{text}{_colon(problem)}", hint=hint)
 
 
+def push_denied(problem: Problem, hint: str = "") -> Forbidden:
+    """The registry does not let us write there."""
+    text = problem.message or "requested access to the resource is denied"
+    return Forbidden(text if text.startswith("denied") else f"denied: {text}", hint=hint)
+
+
 def unauthorized(problem: Problem, hint: str = "") -> Unauthorized:
     """Credentials are missing, or those that we have were refused."""
     text = problem.message or "authentication required"

@@ -1,7 +1,8 @@
 """Connections for urllib3 that keep to a deadline and look at where they are going.
 
 urllib3's time limits hold for one ``recv``; a server that sends a byte now and then would keep us for ever.  So every
-step (the whole header, one piece of the body) has a deadline, held by the thread and applied to each ``recv``.
+step (the whole header, one piece of a body that comes or goes) has a deadline, held by the thread and applied to each
+``recv`` and ``send``.
 """
 
 from __future__ import annotations
@@ -51,8 +52,16 @@ def deadline(seconds: float, stop: threading.Event) -> Iterator[None]:
         _step.ends, _step.stop = before
 
 
+def extend(seconds: float) -> None:
+    """Lets the step that this thread is in end only ``seconds`` from now: another piece of a body is going out."""
+    if _step.stop is not None and _step.stop.is_set():
+        raise Cancelled("the transfer was stopped")
+    if _step.ends:
+        _step.ends = time.monotonic() + seconds
+
+
 def _patiently(sock: socket.socket, receive: Callable[..., int], arguments: Any, options: Any) -> int:
-    """``receive`` within the deadline, waking up now and then to see whether to stop."""
+    """``receive``, or a send, within the deadline, waking up now and then to see whether to stop."""
     while _step.ends:
         left = _step.ends - time.monotonic()
         if left <= 0:
@@ -62,7 +71,7 @@ def _patiently(sock: socket.socket, receive: Callable[..., int], arguments: Any,
             return receive(*arguments, **options)
         except TimeoutError:
             if _step.stop is not None and _step.stop.is_set():
-                raise Cancelled("the pull was stopped") from None
+                raise Cancelled("the transfer was stopped") from None
     return receive(*arguments, **options)
 
 
@@ -70,12 +79,20 @@ class _Socket(socket.socket):
     def recv_into(self, *arguments: Any, **options: Any) -> int:
         return _patiently(self, super().recv_into, arguments, options)
 
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[_patiently(self, super().send, (view, flags), {}) :]
+
 
 class TlsSocket(ssl.SSLSocket):
     """For `ssl.SSLContext.sslsocket_class`."""
 
     def recv_into(self, *arguments: Any, **options: Any) -> int:
         return _patiently(self, super().recv_into, arguments, options)
+
+    def send(self, *arguments: Any, **options: Any) -> int:
+        return _patiently(self, super().send, arguments, options)
 
 
 def open_socket(connection: HTTPConnection, guard: Guard | None, seen: Callable[[str, str], None]) -> socket.socket:

@@ -55,7 +55,7 @@ class Backoff:
             raise error
         self._paused += pause
         if self._stop.wait(pause):
-            raise Cancelled("the pull was stopped")
+            raise Cancelled("the transfer was stopped")
 
 
 def retry_after(value: str | None) -> float:

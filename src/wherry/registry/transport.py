@@ -11,7 +11,7 @@ import http.client
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -35,6 +35,10 @@ _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _PORTS = {"https": 443, "http": 80}
 _MAX_DRAIN = 64 << 10
 _PROBE = 4.0
+
+
+Body = bytes | Callable[[], Iterator[bytes]]
+"""What is sent: all of it, or what begins it anew for another try; its pieces call `net.extend`."""
 
 
 class Origin(Record):
@@ -96,7 +100,7 @@ class Response:
         """
         if self._stop.is_set():
             self.close()
-            raise Cancelled("the pull was stopped")
+            raise Cancelled("the transfer was stopped")
         started = time.monotonic()
         try:
             with net.deadline(self._patience, self._stop):
@@ -159,7 +163,13 @@ class Transport:
         self._peers: dict[str, str] = {}
 
     def ask(
-        self, endpoint: Endpoint, method: str, path: str, headers: Mapping[str, str], authorization: str = ""
+        self,
+        endpoint: Endpoint,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        authorization: str = "",
+        body: Body | None = None,
     ) -> Response:
         """Sends a request to the registry itself; ``path`` starts with a slash.
 
@@ -170,7 +180,7 @@ class Transport:
         schemes = (decided,) if decided else endpoint.schemes
         for scheme in schemes:
             try:
-                return self._follow(endpoint, method, f"{scheme}://{endpoint.host}{path}", headers, authorization)
+                return self._follow(endpoint, method, f"{scheme}://{endpoint.host}{path}", headers, authorization, body)
             except Unavailable as error:
                 last = scheme == schemes[-1] or self._schemes.get(endpoint.host) == scheme
                 if last or not _may_be_plain(error):
@@ -188,7 +198,7 @@ class Transport:
         url: str,
         headers: Mapping[str, str],
         authorization: str = "",
-        body: bytes | None = None,
+        body: Body | None = None,
     ) -> Response:
         """Sends a request to a URL that ``endpoint`` named.  A request with a body follows no redirect."""
         return self._follow(endpoint, method, url, headers, authorization, body)
@@ -213,7 +223,7 @@ class Transport:
         url: str,
         headers: Mapping[str, str],
         authorization: str,
-        body: bytes | None = None,
+        body: Body | None = None,
     ) -> Response:
         first = current = origin(url)
         ours = first.netloc
@@ -229,7 +239,7 @@ class Transport:
             if raw.status not in _REDIRECTS or not location or body is not None:
                 return response
             response.read_some()
-            url, before = _join(url, location), current
+            url, before = join(url, location), current
             current = origin(url)
             if before.scheme == "https" and current.scheme == "http":
                 hint = "the registry gives up encryption; it would have to be configured anew"
@@ -239,10 +249,10 @@ class Transport:
         raise Unavailable(f"{show(method, f'{first.scheme}://{ours}/')}: stopped after {_MAX_REDIRECTS} redirects")
 
     def _once(
-        self, endpoint: Endpoint, method: str, url: str, target: Origin, headers: dict[str, str], body: bytes | None
+        self, endpoint: Endpoint, method: str, url: str, target: Origin, headers: dict[str, str], body: Body | None
     ) -> urllib3.BaseHTTPResponse:
         if self._stop.is_set():
-            raise Cancelled("the pull was stopped")
+            raise Cancelled("the transfer was stopped")
         config = self._config
         manager = self._manager(endpoint, target)
         sent = {"User-Agent": f"wherry/{wherry.__version__}", "Accept-Encoding": "identity"} | headers
@@ -255,7 +265,7 @@ class Transport:
                 return manager.urlopen(
                     method,
                     url,
-                    body=body,
+                    body=body() if callable(body) else body,
                     headers=sent,
                     redirect=False,
                     retries=False,
@@ -305,7 +315,8 @@ class Transport:
         return address.kind(where) if where else address.GLOBAL
 
 
-def _join(url: str, location: str) -> str:
+def join(url: str, location: str) -> str:
+    """Where ``location``, named in the answer from ``url``, is.  Raises `Unavailable` when it is malformed."""
     try:
         return urljoin(url, location[: _MAX_URL + 1]).partition("#")[0]
     except ValueError:

@@ -88,6 +88,20 @@ def tag(db: Database, reference: Reference, image_id: str, target: str = "") -> 
         db.execute("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", (key(reference), image_id, target))
 
 
+def note_target(db: Database, reference: Reference, image_id: str, target: str) -> None:
+    """Notes the digest by which a registry knows the image under a name, unless the name has gone elsewhere meanwhile.
+
+    A name with a digest is added when it is not there.
+    """
+    name = key(reference)
+    with db.transaction():
+        changed = db.execute(
+            "UPDATE names SET target = ? WHERE reference = ? AND image_id = ?", (target, name, image_id)
+        )
+        if not changed and reference.digest and get(db, image_id) is not None:
+            db.execute("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", (name, image_id, target))
+
+
 def untag(db: Database, reference: Reference) -> bool:
     """Takes a name away; whether it was there."""
     return bool(db.execute("DELETE FROM names WHERE reference = ?", (key(reference),)))

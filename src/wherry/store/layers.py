@@ -61,6 +61,11 @@ def diff_id_of(db: Database, digest: str) -> str:
     return found[0] if found else ""
 
 
+def blobs_of(db: Database, diff_id: str) -> list[str]:
+    """The digests of the blobs that were seen to be the layer ``diff_id``; they need not be here any more."""
+    return [digest for (digest,) in db.rows("SELECT digest FROM blobs WHERE diff_id = ? ORDER BY digest", (diff_id,))]
+
+
 def note_blob(db: Database, digest: str, diff_id: str) -> None:
     """Notes that the blob ``digest`` decompresses to the layer ``diff_id``."""
     db.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?)", (digest, diff_id))
