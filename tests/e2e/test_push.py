@@ -26,9 +26,6 @@ ACCEPT = {"Accept": ", ".join((images.OCI["manifest"], images.DOCKER["manifest"]
 
 
 def digest_of(registry: Registry, repository: str, tag: str = "latest") -> str:
-    accept = {
-        "Accept": "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
-    }
     scope = f"repository:{repository}:pull"
     status, headers, _ = registry.request("HEAD", f"/v2/{repository}/manifests/{tag}", headers=ACCEPT, scope=scope)
     assert status == 200
@@ -36,9 +33,6 @@ def digest_of(registry: Registry, repository: str, tag: str = "latest") -> str:
 
 
 def manifest_of(registry: Registry, repository: str, tag: str = "latest") -> dict[str, object]:
-    accept = {
-        "Accept": "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
-    }
     status, _, body = registry.request("GET", f"/v2/{repository}/manifests/{tag}", headers=ACCEPT)
     assert status == 200
     found: dict[str, object] = json.loads(body)
@@ -69,9 +63,7 @@ def test_pull_tag_push(anyone: Wherry, registry_with: Start, python_image: Built
     before = uploaded(registry)
     again = anyone.ok("push", name).splitlines()
     assert again[-1] == lines[-1]
-    assert [line for line in again if "already exists" in line] == [
-        f"{layer}: Layer already exists" for layer in layers[::-1]
-    ]
+    assert again[-4:-1] == [f"{layer}: Layer already exists" for layer in layers[::-1]]
     assert uploaded(registry) == before
     assert anyone.ok("push", "-q", name) == f"{name}\n"
 
@@ -88,8 +80,7 @@ def test_mounted_from_another_repository(wherry: Wherry, registry_with: Start, b
     assert not re.search(r'"P(UT|ATCH) /v2/me/mine/blobs', registry.log)
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-@pytest.mark.parametrize("auth", ["htpasswd", "token"])
+@pytest.mark.parametrize(("auth", "tls"), [("htpasswd", False), ("token", True)])
 def test_with_a_login(
     wherry: Wherry, registry_with: Start, busybox: Built, tmp_path: Path, auth: str, tls: bool
 ) -> None:
@@ -160,7 +151,7 @@ def test_plain_layers_are_compressed_once(wherry: Wherry, registry_with: Start, 
     wherry.ok("run", "--rm", "--network", "none", f"{first.host}/x:1", "true")
 
 
-@pytest.mark.parametrize(("kind", "level"), [("zstd", ""), ("zstd", "19"), ("gzip", ""), ("gzip", "9")])
+@pytest.mark.parametrize(("kind", "level"), [("zstd", ""), ("gzip", ""), ("gzip", "9")])
 def test_compression(wherry: Wherry, registry_with: Start, busybox: Built, kind: str, level: str) -> None:
     registry = registry_with()
     wherry.ok("pull", registry.push(busybox, "x"))
@@ -183,17 +174,18 @@ def test_compression(wherry: Wherry, registry_with: Start, busybox: Built, kind:
 @pytest.mark.needs("skopeo", "podman")
 @pytest.mark.parametrize("tool", ["skopeo", "podman"])
 def test_other_tools_read_what_we_push(
-    wherry: Wherry, registry_with: Start, python_image: Built, tmp_path: Path, tool: str
-) -> None:  # fmt: skip
+    wherry: Wherry, registry_with: Start, python_image: Built, scratch: Path, tool: str
+) -> None:
     registry = registry_with()
-    wherry.load(python_image.oci_archive(tmp_path / "x.tar", f"{registry.host}/x:1"))
+    wherry.load(python_image.oci_archive(scratch / "x.tar", f"{registry.host}/x:1"))
     wherry.ok("push", "--compression", "zstd", f"{registry.host}/x:1")
     if tool == "skopeo":
-        command = ["skopeo", "copy", "--src-tls-verify=false", f"docker://{registry.host}/x:1", f"oci:{tmp_path}/out"]
+        command = ["skopeo", "copy", "--src-tls-verify=false", f"docker://{registry.host}/x:1", f"oci:{scratch}/out"]
     else:
-        store = ["--root", f"{tmp_path}/store", "--runroot", f"{tmp_path}/run", "--storage-driver", "vfs"]
+        store = ["--root", f"{scratch}/store", "--runroot", f"{scratch}/run", "--storage-driver", "vfs"]
         command = ["podman", *store, "pull", "--tls-verify=false", f"{registry.host}/x:1"]
-    subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_push_that_was_killed_goes_on(

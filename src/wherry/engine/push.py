@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from wherry.engine import recompress
+from wherry.engine import events, recompress
 from wherry.engine.progress import OneAtATime, Silent
 from wherry.engine.pull import short
 from wherry.engine.recompress import Compression
@@ -132,17 +132,12 @@ class _Push:
     def run(self, row: ImageRow, compression: Compression | None) -> Pushed:
         """Compresses where that is wanted, brings the blobs, then the manifest, and notes the digest."""
         body, manifest = self._document(row)
-        if compression is not None:
-            made = recompress.recompress(
-                self._engine, row.manifest, manifest, row.diff_ids, compression, self._compressing
-            )
+        unseen = not self._known(row) and self._whole(manifest) and recompress.is_plain(self._engine, manifest)
+        if compression is not None or unseen:
+            made = recompress.recompress(self._engine, row, manifest, compression or Compression(), self._compressing)
             body, manifest = made.body, made.manifest
-        elif not self._known(row) and self._whole(manifest) and recompress.is_plain(self._engine, manifest):
-            made = recompress.recompress(
-                self._engine, row.manifest, manifest, row.diff_ids, Compression(), self._compressing
-            )
-            body, manifest = made.body, made.manifest
-            self._keep(row, made)
+            if unseen:
+                self._keep(row, made)
         digest = self._engine.content.put(body)
         there = registry.has_manifest(self._client, self._reference, digest)
         self._bring(row, manifest, there)
@@ -150,6 +145,8 @@ class _Push:
         for name in (self._reference, self._reference.replace(tag="", digest=digest)):
             images.note_target(self._engine.db, name, row.id, digest)
         index.write(self._engine.layout, self._engine.db)
+        familiar = self._reference.familiar()
+        events.of_image(self._engine.db, row.id, "push", self._reference.familiar_name(), actor=familiar)
         return Pushed(str(self._reference), self._reference.tag, digest, len(body))
 
     def _document(self, row: ImageRow) -> tuple[bytes, Manifest]:

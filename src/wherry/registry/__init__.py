@@ -18,6 +18,7 @@ From the bottom up; each module imports only those above it::
     login        credentials shown to a registry
     blob         one blob as a stream, from any offset
     client       manifests and blobs of one registry and its mirrors
+    push         the same, written: mounts, uploads that go on where they broke off
     fetch        the whole way from a name to a verified image
 
 (`archive` reads and writes image archives and needs none of these.)
