@@ -36,7 +36,7 @@ def add(call: Call, fields: dict[str, Any]) -> None:
         fields["restart_policy"], fields["restart_retries"] = parse(values["restart"])
         if values.get("rm") and fields["restart_policy"] not in ("", "no"):
             raise InvalidArgument("conflicting options: cannot specify both --restart and --rm")
-    for name, field in (("annotation", "annotations"), ("sysctl", "sysctls")):
+    for name, field in (("annotation", "annotations"), ("log-opt", "log_opts"), ("sysctl", "sysctls")):
         if name in values:
             fields[field] = tuple(dict(values[name]).items())
     fields["dns_options"] = tuple(values.get("dns-opt", []) + values.get("dns-option", []))

@@ -34,6 +34,10 @@ def check(options: ContainerOptions, *, cpus: int = 0, cpuset: str = "", mems: s
         from wherry.container import security
 
         security.parse(options)
+    if options.log_driver or options.log_opts:
+        from wherry.container import logging
+
+        logging.check(options.log_driver, options.log_opts)
     for name, _value in options.sysctls:
         check_sysctl(name, options)
     if ".." in options.cgroup_parent.split("/"):

@@ -22,6 +22,7 @@ class Places(Record):
     hostname_file: str = ""
     hosts: str = ""
     log: str = ""
+    log_lost: int = 0  # lines that the log could not take
     hostname: str = ""
     process_label: str = ""
     mount_label: str = ""
@@ -70,6 +71,7 @@ def inspect(record: ContainerRecord, state: State, places: Places) -> dict[str, 
         "IdCount": ID_COUNT if record.id_base else 0,
         "UserNamespaceFallback": record.userns_fallback,
         "Manifest": record.manifest,
+        "LogLost": places.log_lost,
     }
     return document
 
@@ -151,7 +153,7 @@ def _host_config(record: ContainerRecord) -> dict[str, Any]:
     config: dict[str, Any] = {
         "Binds": _listed(options.binds),
         "ContainerIDFile": options.container_id_file,
-        "LogConfig": {"Type": "json-file", "Config": {}},
+        "LogConfig": {"Type": options.log_driver or "json-file", "Config": dict(options.log_opts)},
         "NetworkMode": options.network_mode or "bridge",
         "PortBindings": {},
         "RestartPolicy": {"Name": options.restart_policy or "no", "MaximumRetryCount": options.restart_retries},

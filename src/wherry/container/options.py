@@ -163,6 +163,8 @@ class ContainerOptions(Record):
     blkio_device_write_bps: tuple[DeviceRate, ...] = ()
     blkio_device_read_iops: tuple[DeviceRate, ...] = ()
     blkio_device_write_iops: tuple[DeviceRate, ...] = ()
+    log_driver: str = ""  # "" is the default, json-file
+    log_opts: Pairs = ()
 
 
 _NESTED: dict[str, type[Record]] = {

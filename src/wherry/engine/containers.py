@@ -57,6 +57,8 @@ def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
     """Docker's JSON of a container.  Raises `NotFound`, `InvalidArgument`."""
     from wherry.container.inspect import Places
     from wherry.container.inspect import inspect as describe
+    from wherry.container.logging import path as log_path
+    from wherry.monitor.log_file import lost_lines
 
     row = find(engine, name)
     record = load(row)
@@ -64,11 +66,13 @@ def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
     mount = engine.snapshotter.mounts(record.diff_ids, row.id, idmap=False, userxattr=False)
     written = engine.snapshotter.usage(row.id)[0] if size else 0
     image = images.get(engine.db, record.image_id) if size else None
+    log = log_path(directory, row.id, record.options.log_driver)
     places = Places(
         resolv_conf=f"{directory}/resolv.conf",
         hostname_file=f"{directory}/hostname",
         hosts=f"{directory}/hosts",
-        log=f"{directory}/{row.id}-json.log",
+        log=log,
+        log_lost=lost_lines(log) if log else 0,
         hostname=os.uname().nodename if "host" in (record.options.uts_mode, record.options.network_mode) else "",
         graph=(("LowerDir", ":".join(mount.lower)), ("UpperDir", mount.upper), ("WorkDir", mount.work)),
         size_rw=written if size else None,

@@ -33,7 +33,7 @@ def exec_in(engine: Engine, name: str, options: ExecOptions, streams: Streams) -
     """
     with _new_monitor(engine) as monitor:
         details = _describe(engine, find_running(engine, name), options)
-        monitor.begin(Job(options.tty, options.attach_stdin and not options.detach, "", details))
+        monitor.begin(Job(options.tty, options.attach_stdin and not options.detach, None, details))
     if options.detach:
         _await_start(monitor)
         return 0

@@ -6,11 +6,13 @@ import os
 import select
 import time
 
-from wherry.engine.containers import ALIVE, find
-from wherry.engine.start import log_path
+from wherry.container.logging import DEFAULT, READABLE
+from wherry.container.logging import path as log_path
+from wherry.engine.containers import ALIVE, find, load
 from wherry.engine.stop import call_monitor
-from wherry.errors import InvalidArgument
-from wherry.monitor.log_reader import LogReader, normal
+from wherry.errors import InvalidArgument, NotSupported
+from wherry.monitor.log_reader import LogReader
+from wherry.monitor.log_records import normal
 from wherry.record import Record
 
 TYPE_CHECKING = False
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from wherry.engine.engine import Engine
     from wherry.monitor.call import Call
-    from wherry.monitor.log_reader import Entry
+    from wherry.monitor.log_records import Entry
 
 _NO_INOTIFY_MS = 250
 
@@ -36,10 +38,13 @@ class Wanted(Record):
 def read(engine: Engine, name: str, wanted: Wanted) -> Iterator[list[Entry]]:
     """The container's output in pieces; with ``follow``, until it ends.  Raises `NotFound`."""
     row = find(engine, name)
+    driver = load(row).options.log_driver or DEFAULT
+    if driver not in READABLE:
+        raise NotSupported("configured logging driver does not support reading", hint=f"{name} keeps no log")
     call = call_monitor(engine, row) if wanted.follow and row.status in ALIVE else None
-    path = log_path(engine, row.id)
+    path = log_path(engine.layout.container(row.id), row.id, driver)
     watch = _watch(os.path.dirname(path)) if call is not None else -1
-    reader = LogReader(path, wanted.tail)
+    reader = LogReader(path, wanted.tail, driver)
     since, until = _text(wanted.since), _text(wanted.until)
     try:
         if call is not None:

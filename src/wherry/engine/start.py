@@ -42,7 +42,7 @@ def begin(engine: Engine, record: ContainerRecord, monitor: Monitor, *, attach: 
             terminal=options.tty,
             open_stdin=options.open_stdin,
             stdin_once=options.stdin_once,
-            log_path=log_path(engine, record.id),
+            log=_log(engine, record),
             directory=engine.layout.run_container(record.id),
             attach=attach,
             details={"record": record.to_json(), "id_base": record.id_base, "new": new, "attached": attach is not None},
@@ -50,9 +50,14 @@ def begin(engine: Engine, record: ContainerRecord, monitor: Monitor, *, attach: 
     )
 
 
-def log_path(engine: Engine, identity: str) -> str:
-    """The container's log; one file for all the times it runs."""
-    return f"{engine.layout.container(identity)}/{identity}-json.log"
+def _log(engine: Engine, record: ContainerRecord) -> dict[str, Any] | None:
+    """What the monitor is told about the log; one for all the times that the container runs."""
+    directory, options = engine.layout.container(record.id), record.options
+    if options.log_driver or options.log_opts:
+        from wherry.container.logging import settings
+
+        return settings(record, directory)
+    return {"driver": "json-file", "path": f"{directory}/{record.id}-json.log"}
 
 
 def wait_started(monitor: Monitor) -> None:

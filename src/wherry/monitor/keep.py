@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from wherry.monitor.log import JSONFileLog
+    from wherry.monitor.log import Log
     from wherry.monitor.main import AnyProcess, Job, Owner
     from wherry.runtime.create import Stdio
 
@@ -33,6 +33,7 @@ class Keeper:
         self._last: Supervisor  # of the life that goes on or has just ended
         self._lives = 0
         self._exit_code = 0
+        self._log: Log | None = None
 
     def keep(self) -> None:
         """Returns when the container has ended for good and its clients have everything."""
@@ -64,6 +65,7 @@ class Keeper:
         pipes = Pipes(self._job)
         process = self._owner.create(pipes.stdio())
         try:
+            self._log = _open_log(self._job)
             if self._listener is None and self._job.directory:
                 self._listener = _listen(self._job.directory)
             process.start()
@@ -77,7 +79,7 @@ class Keeper:
     def _live(self, process: AnyProcess, pipes: Pipes) -> float | None:
         """Until it has ended and its clients know; seconds until it is to be started again, or None."""
         held = _hold_mounts(process.pid)
-        log = _open_log(self._job)
+        log = self._log
 
         def obey(message: dict[str, Any]) -> dict[str, Any]:
             from wherry.monitor.commands import obey
@@ -171,12 +173,15 @@ def _hold_mounts(pid: int) -> int:
         return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _open_log(job: Job) -> JSONFileLog | None:
-    if not job.log_path:
+def _open_log(job: Job) -> Log | None:
+    if job.log is None:
         return None
-    from wherry.monitor.log import JSONFileLog
+    from wherry.monitor.log import open_log
 
-    return JSONFileLog(job.log_path)
+    try:
+        return open_log(job.log)
+    except OSError as error:
+        raise SystemFailure(f"open the log {job.log['path']}", "open", error.errno or 0) from None
 
 
 def _tell(channel: _socket.socket, message: dict[str, Any]) -> None:

@@ -83,7 +83,7 @@ class Job(Record):
 
     terminal: bool
     open_stdin: bool
-    log_path: str  # "": no log
+    log: dict[str, Any] | None  # what `wherry.monitor.log.open_log` takes
     details: dict[str, Any]
     directory: str = ""  # "": no other clients
     stdin_once: bool = True  # input ends with the first client that was attached to it

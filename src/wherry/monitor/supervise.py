@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from wherry.monitor.log import JSONFileLog
+    from wherry.monitor.log import Log
 
 HIGH_WATER = 1 << 20  # bytes waiting for a reader before its writer is made to wait
 END_WATER = 8 << 20  # the same once the container has ended: what its pipes still hold is less
@@ -74,7 +74,7 @@ class Supervisor:
         pidfd: int,
         outputs: dict[int, int],
         stdin: int | None,
-        log: JSONFileLog | None,
+        log: Log | None,
         on_control: Callable[[dict[str, Any]], dict[str, Any] | None],
         *,
         on_end: Callable[[], object] = lambda: None,
@@ -199,6 +199,8 @@ class Supervisor:
                 wanted[fd] = _READ
         if self._stdin is not None and self._to_stdin:
             wanted[self._stdin] = wanted.get(self._stdin, 0) | select.POLLOUT
+        if self._log is not None and self._log.waiting:
+            wanted[self._log.fd] = select.POLLOUT
         if self._listener is not None and len(self._peers) < MOST_CLIENTS:
             wanted[self._listener.fileno()] = _READ
         if wanted == self._interest:
@@ -227,6 +229,8 @@ class Supervisor:
                 self._read(peer)
         elif self._listener is not None and fd == self._listener.fileno():
             self._accept()
+        elif self._log is not None and fd == self._log.fd:
+            self._log.flush()
 
     def _accept(self) -> None:
         assert self._listener is not None

@@ -29,7 +29,7 @@ def test_pieces_of_lines_are_joined_and_streams_kept_apart(tmp_path: Path) -> No
         ("stdout", "rest"),
         ("stderr", "err"),
     ]
-    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", entry["time"]) for entry in entries)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{1,9}Z", entry["time"]) for entry in entries)
 
 
 def test_a_long_line_is_written_in_pieces_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -56,4 +56,4 @@ def test_a_full_disk_is_counted_not_raised() -> None:
     log = JSONFileLog("/dev/full")
     log.write("stdout", b"a\nb\n")
     log.close()
-    assert log.failed == 2
+    assert log.file.lost == 2

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from wherry.monitor.log import JSONFileLog
-from wherry.monitor.log_reader import LogReader, files, normal, parse
+from wherry.monitor.log_reader import LogReader, files
+from wherry.monitor.log_records import normal, parse_json
+from wherry.monitor.log_rotation import compress, shift
 
 
 def write(path: Path, *lines: int | str) -> None:
@@ -21,7 +23,7 @@ def write(path: Path, *lines: int | str) -> None:
 
 
 def texts(reader: LogReader) -> list[str]:
-    return [entry.text.rstrip("\n") for entries in reader.read() for entry in entries]
+    return [entry.text.decode().rstrip("\n") for entries in reader.read() for entry in entries]
 
 
 def test_from_the_beginning_and_on(tmp_path: Path) -> None:
@@ -73,10 +75,15 @@ def test_rotation_that_compresses_while_reading(tmp_path: Path) -> None:
     write(path, 1)
     reader = LogReader(str(path))
     assert texts(reader) == ["1"]
-    (tmp_path / "log.1.gz").write_bytes(gzip.compress(path.read_bytes()))
-    path.unlink()
     write(path, 2)
-    assert texts(reader) == ["2"]
+    for number in (3, 4):
+        shift(str(path), 5)
+        compress(f"{path}.1")
+        write(path, number)
+    assert [os.path.basename(name) for name in files(str(path))] == ["log.2.gz", "log.1.gz", "log"]
+    assert gzip.decompress((tmp_path / "log.1.gz").read_bytes()).count(b"\n") == 1
+    assert texts(reader) == ["2", "3", "4"]
+    assert texts(LogReader(str(path))) == ["1", "2", "3", "4"]
 
 
 def test_a_log_that_is_cut(tmp_path: Path) -> None:
@@ -112,9 +119,9 @@ def test_a_line_without_end_does_not_fill_the_memory(tmp_path: Path) -> None:
 
 
 def test_entries() -> None:
-    entry = parse(b'{"log":"a\\n","stream":"stderr","attrs":{"b":"c d","a":"e"},"time":"2026-01-02T03:04:05.5Z"}')
+    entry = parse_json(b'{"log":"a\\n","stream":"stderr","attrs":{"b":"c d","a":"e"},"time":"2026-01-02T03:04:05.5Z"}')
     assert entry is not None
-    assert (entry.text, entry.stream, entry.details) == ("a\n", "stderr", "a=e,b=c+d")
+    assert (entry.text, entry.stream, entry.details) == (b"a\n", "stderr", "a=e,b=c+d")
     assert entry.time == "2026-01-02T03:04:05.500000000Z"
     assert normal("2026-01-02T03:04:05Z") == "2026-01-02T03:04:05.000000000Z"
 

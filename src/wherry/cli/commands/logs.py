@@ -47,10 +47,10 @@ def main(call: Call) -> int:
         for entry in entries:
             text = entry.text
             if details:
-                text = f"{entry.details} {text}"
+                text = entry.details.encode() + b" " + text
             if timestamps:
-                text = f"{entry.time} {text}"
-            places[entry.stream].write(text.encode("utf-8", "surrogatepass"))
+                text = entry.time.encode() + b" " + text
+            places[entry.stream].write(text)
         for place in places.values():
             place.flush()
     return 0

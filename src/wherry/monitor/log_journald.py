@@ -1,0 +1,130 @@
+"""The ``journald`` driver: one datagram of systemd's native protocol a line, with Docker's fields.
+
+systemd.io/JOURNAL_NATIVE_PROTOCOL; moby, ``daemon/logger/journald``.  A datagram that is too large for the socket
+travels as a sealed memory file.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+from struct import pack
+
+from wherry.errors import WherryError
+from wherry.monitor.log import LineLog, rfc3339
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.monitor.log import Part
+
+SOCKET = "/run/systemd/journal/socket"
+_PRIORITIES = {"stdout": b"6", "stderr": b"3"}  # informational, error: syslog(3)
+_SOL_RIGHTS = 1  # SCM_RIGHTS
+_ADD_SEALS = 1033
+_SEALS = 0x1 | 0x2 | 0x4 | 0x8  # seal, shrink, grow, write
+_SEND_SECONDS = 5.0  # a journal that takes nothing for so long is as one that is not there
+
+
+class JournaldLog(LineLog):
+    """``fields`` go with every line.  Raises `WherryError` where there is no journal."""
+
+    def __init__(self, fields: dict[str, str], path: str = SOCKET) -> None:
+        super().__init__()
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
+        try:
+            self._socket.connect(path)
+        except OSError:
+            self._socket.close()
+            raise WherryError(
+                "failed to initialize logging driver: journald is not enabled on this host",
+                hint="the journal of systemd listens at /run/systemd/journal/socket; use --log-driver json-file",
+            ) from None
+        self._socket.settimeout(_SEND_SECONDS)
+        self._fields = b"".join([field(name, value.encode()) for name, value in fields.items()])
+        self._epoch = field("CONTAINER_LOG_EPOCH", os.urandom(32).hex().encode())
+        self._ordinal = 0
+        self._untold = 0
+        self._reason = ""
+
+    def put_lines(self, stream: str, lines: bytes, now: int) -> None:
+        """One entry a line."""
+        for line in lines[:-1].split(b"\n"):
+            self._send(stream, line, now, b"")
+
+    def put_piece(self, stream: str, piece: bytes, part: Part) -> None:
+        """An entry that says which piece of its line it is."""
+        extra = b"" if part.last else b"CONTAINER_PARTIAL_MESSAGE=true\n"
+        extra += field("CONTAINER_PARTIAL_ID", part.identity.encode())
+        extra += b"CONTAINER_PARTIAL_ORDINAL=%d\n" % part.ordinal
+        extra += b"CONTAINER_PARTIAL_LAST=" + (b"true\n" if part.last else b"false\n")
+        self._send(stream, piece.removesuffix(b"\n"), part.time, extra)
+
+    def _send(self, stream: str, line: bytes, now: int, extra: bytes) -> None:
+        if self._untold:
+            text = f"wherry: {self._untold} lines were not logged: {self._reason}"
+            if self._enter("stderr", text.encode(), now, b""):
+                self._untold = 0
+        if not self._enter(stream, line, now, extra):
+            self.lose(1, self._reason)
+
+    def _enter(self, stream: str, line: bytes, now: int, extra: bytes) -> bool:
+        self._ordinal += 1
+        message = b"PRIORITY=" + _PRIORITIES[stream] + b"\n" + field("MESSAGE", line) + self._fields + self._epoch
+        message += b"CONTAINER_LOG_ORDINAL=%d\nSYSLOG_TIMESTAMP=%s\n" % (self._ordinal, rfc3339(now).encode()) + extra
+        try:
+            self._datagram(message)
+        except OSError as error:
+            self._reason = (error.strerror or str(error) or "the journal takes nothing").lower()
+            self._patience(0)
+            return False
+        self._patience(_SEND_SECONDS)
+        return True
+
+    def _patience(self, seconds: float) -> None:
+        """Wait once for a journal that takes nothing, not for every line."""
+        if self._socket.gettimeout() != seconds:
+            self._socket.settimeout(seconds)
+
+    def _datagram(self, message: bytes) -> None:
+        try:
+            self._socket.send(message)
+            return
+        except OSError as error:
+            if error.errno not in (90, 105):  # EMSGSIZE, ENOBUFS
+                raise
+        import fcntl
+
+        memory = os.memfd_create("journal-message", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            with open(memory, "wb", closefd=False) as file:
+                file.write(message)
+            fcntl.fcntl(memory, _ADD_SEALS, _SEALS)
+            self._socket.sendmsg([b""], [(_socket.SOL_SOCKET, _SOL_RIGHTS, pack("i", memory))])
+        finally:
+            os.close(memory)
+
+    def lose(self, count: int, reason: str) -> None:
+        """To be told before the next line."""
+        self._untold += count
+        self._reason = reason
+
+    @property
+    def descriptor(self) -> int:
+        """Of the socket."""
+        return int(self._socket.fileno())
+
+    def release(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def close(self) -> None:
+        """And let go of the journal."""
+        super().close()
+        self._socket.close()
+
+
+def field(name: str, value: bytes) -> bytes:
+    """One field; a value of several lines has its length before it."""
+    if b"\n" in value:
+        return name.encode() + b"\n" + pack("<Q", len(value)) + value + b"\n"
+    return name.encode() + b"=" + value + b"\n"
