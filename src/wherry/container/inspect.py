@@ -153,7 +153,7 @@ def _host_config(record: ContainerRecord) -> dict[str, Any]:
     config: dict[str, Any] = {
         "Binds": _listed(options.binds),
         "ContainerIDFile": options.container_id_file,
-        "LogConfig": {"Type": options.log_driver or "json-file", "Config": dict(options.log_opts)},
+        "LogConfig": {"Type": options.log_driver or "json-file", "Config": dict(sorted(options.log_opts))},
         "NetworkMode": options.network_mode or "bridge",
         "PortBindings": {},
         "RestartPolicy": {"Name": options.restart_policy or "no", "MaximumRetryCount": options.restart_retries},

@@ -51,7 +51,7 @@ def check(driver: str, given: Pairs) -> None:
         hint = f"use one of {', '.join(DRIVERS)}"
         if driver in _ELSEWHERE:
             hint = f"Wherry sends logs to no other machine; {hint}, and ship the log from there"
-        raise InvalidArgument(f"logger: no log driver named '{driver}' is registered", hint=hint)
+        raise InvalidArgument(f'error looking up logging plugin {driver}: plugin "{driver}" not found', hint=hint)
     known = _ATTRIBUTES if driver == "journald" else _ATTRIBUTES + _ROTATION
     for name in options:
         if name not in known and name not in ("mode", "max-buffer-size"):
@@ -118,7 +118,9 @@ def tag(template: str, fields: dict[str, str]) -> str:
             name = action.strip().removeprefix(".")
             if not closed or not action.strip().startswith(".") or name not in _TAG_FIELDS:
                 known = ", ".join(["{{." + field + "}}" for field in _TAG_FIELDS])
-                raise InvalidArgument(f"invalid log tag {template}: unknown field {{{{{action}}}}}", hint=f"use {known}")
+                raise InvalidArgument(
+                    f"invalid log tag {template}: unknown field {{{{{action}}}}}", hint=f"use {known}"
+                )
             text += fields.get(name, "")
     return text
 
@@ -139,7 +141,7 @@ def _tag_fields(record: ContainerRecord) -> dict[str, str]:
 def attributes(options: ContainerOptions, given: dict[str, str]) -> dict[str, str]:
     """The labels and variables of the container that ``labels``, ``env`` and their ``-regex`` forms choose."""
     labels = dict(options.labels)
-    variables = dict([(name, value) for name, equals, value in [e.partition("=") for e in options.env] if equals])
+    variables = {name: value for name, equals, value in [e.partition("=") for e in options.env] if equals}
     expressions = _expressions(given)
     found: dict[str, str] = {}
     for name, values in (("labels", labels), ("env", variables)):

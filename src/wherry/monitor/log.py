@@ -190,9 +190,7 @@ class JSONFileLog(FileLog):
 
     def put_piece(self, stream: str, piece: bytes, part: Part) -> None:
         """One record."""
-        self.file.append(
-            b'{"log":"' + escape(piece).replace(b"\n", b"\\n") + b'"' + self._tail(stream, part.time)
-        )
+        self.file.append(b'{"log":"' + escape(piece).replace(b"\n", b"\\n") + b'"' + self._tail(stream, part.time))
 
     def _tail(self, stream: str, now: int) -> bytes:
         return f',"stream":"{stream}",{self._attributes}"time":"{rfc3339(now)}"}}\n'.encode()

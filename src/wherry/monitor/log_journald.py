@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket
 import os
+from errno import ECONNREFUSED, EMSGSIZE, ENOBUFS, ENOTCONN
 from struct import pack
 
 from wherry.errors import WherryError
@@ -22,6 +23,7 @@ _PRIORITIES = {"stdout": b"6", "stderr": b"3"}  # informational, error: syslog(3
 _SOL_RIGHTS = 1  # SCM_RIGHTS
 _ADD_SEALS = 1033
 _SEALS = 0x1 | 0x2 | 0x4 | 0x8  # seal, shrink, grow, write
+_CLOSED = (ECONNREFUSED, ENOTCONN)  # it has been started anew
 _SEND_SECONDS = 5.0  # a journal that takes nothing for so long is as one that is not there
 
 
@@ -30,6 +32,7 @@ class JournaldLog(LineLog):
 
     def __init__(self, fields: dict[str, str], path: str = SOCKET) -> None:
         super().__init__()
+        self._path = path
         self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
         try:
             self._socket.connect(path)
@@ -72,7 +75,13 @@ class JournaldLog(LineLog):
         message = b"PRIORITY=" + _PRIORITIES[stream] + b"\n" + field("MESSAGE", line) + self._fields + self._epoch
         message += b"CONTAINER_LOG_ORDINAL=%d\nSYSLOG_TIMESTAMP=%s\n" % (self._ordinal, rfc3339(now).encode()) + extra
         try:
-            self._datagram(message)
+            try:
+                self._datagram(message)
+            except OSError as error:
+                if error.errno not in _CLOSED:
+                    raise
+                self._socket.connect(self._path)
+                self._datagram(message)
         except OSError as error:
             self._reason = (error.strerror or str(error) or "the journal takes nothing").lower()
             self._patience(0)
@@ -90,7 +99,7 @@ class JournaldLog(LineLog):
             self._socket.send(message)
             return
         except OSError as error:
-            if error.errno not in (90, 105):  # EMSGSIZE, ENOBUFS
+            if error.errno not in (EMSGSIZE, ENOBUFS):
                 raise
         import fcntl
 

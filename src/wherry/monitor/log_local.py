@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from wherry.monitor.log import Part
 
 _SIZE = Struct(">I")
-# field number × 8 + wire type
+# eight times the field's number, plus its wire type
 _SOURCE, _TIME, _LINE, _PARTIAL, _METADATA, _ATTRIBUTE = 0x0A, 0x10, 0x1A, 0x20, 0x2A, 0x32
 _LAST, _IDENTITY, _ORDINAL = 0x08, 0x12, 0x18  # of the metadata
 _KEY, _VALUE = 0x0A, 0x12  # of an attribute
@@ -47,7 +47,7 @@ class LocalLog(FileLog):
     def put_lines(self, stream: str, lines: bytes, now: int) -> None:
         """One entry a line."""
         head = _head(stream, now)
-        pieces = []
+        pieces: list[bytes] = []
         for line in lines[:-1].split(b"\n"):
             size = varint(len(line))
             whole = _SIZE.pack(len(head) + len(size) + len(line) + len(self._attributes))

@@ -1,8 +1,8 @@
 """Reading the files of a log: also while they are written, and across their rotation.
 
 A rotated log is ``LOG.1``, an older one ``LOG.2``, each perhaps compressed (``LOG.2.gz``).  An entry without its end is
-still being written.  A file is known by its inode number, which a compressed one remembers: so nothing is read twice or
-left out, however often the log is rotated between two reads.
+still being written.  The file that is read is found again by its inode number, which a compressed one remembers: so
+nothing is read twice or left out, however often the log is rotated between two reads.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from wherry.monitor.log_records import FORMATS
+from wherry.monitor.log_rotation import origin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,20 +20,23 @@ if TYPE_CHECKING:
     from wherry.monitor.log_records import Entry
 
 _BLOCK = 1 << 18
+_ATTEMPTS = 100  # to see the files between two rotations
 
 
 def files(path: str) -> list[str]:
     """The log and what was rotated, the oldest first."""
-    found: list[str] = []
-    number = 1
-    while True:
-        name = next((name for name in (f"{path}.{number}", f"{path}.{number}.gz") if os.path.exists(name)), "")
-        if not name:
-            break
-        found.append(name)
-        number += 1
-    found.reverse()
-    return [*found, path] if os.path.exists(path) else found
+    directory, _slash, base = path.rpartition("/")
+    numbered: dict[int, str] = {}
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    for name in sorted(names, reverse=True):  # one that is compressed before the same one that is not
+        number = name.removeprefix(f"{base}.").removesuffix(".gz")
+        if name.startswith(f"{base}.") and number.isdigit():
+            numbered[int(number)] = f"{directory}/{name}"
+    found = [numbered[number] for number in sorted(numbered, reverse=True)]
+    return [*found, path] if base in names else found
 
 
 def _open(path: str) -> BinaryIO:
@@ -41,22 +45,20 @@ def _open(path: str) -> BinaryIO:
         return plain
     import gzip
 
-    return gzip.open(plain)  # type: ignore[return-value,call-overload,no-any-return]
+    return gzip.open(plain)  # type: ignore[return-value]
 
 
 _OWN = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-def _identity(path: str) -> int:
-    """The inode number of a file, or of the one that it was compressed from; 0 when it has gone."""
-    try:
-        if path.endswith(".gz"):
-            from wherry.monitor.log_rotation import origin
-
-            return origin(path) or os.stat(path).st_ino
-        return os.stat(path).st_ino
-    except OSError:
-        return 0
+def _inodes(names: list[str]) -> list[int]:
+    found = []
+    for name in names:
+        try:
+            found.append(os.stat(name).st_ino)
+        except FileNotFoundError:
+            found.append(0)
+    return found
 
 
 class LogReader:
@@ -66,35 +68,46 @@ class LogReader:
         self._path = path
         self._format = FORMATS[driver]
         self._file: BinaryIO | None = None
-        self._inode = 0  # of the file that is read, or was read last
+        self._compressed = self._last_look = False
         self._rest = b""
         self._skip = 0  # entries at the beginning of the first file
-        self._start = 0  # or the place where to begin in it
-        self._first = 0  # its inode number
-        self._last_look = self._compressed = False
         if tail >= 0:
             self._find_tail(tail)
 
     def _find_tail(self, tail: int) -> None:
-        """Find the file, and the place in it, where the last ``tail`` entries begin."""
-        for name in reversed(files(self._path)):
-            try:
-                file = _open(name)
-            except FileNotFoundError:
-                continue
-            with file:
-                self._first, self._start, self._skip = _identity(name), 0, 0
-                if name.endswith(".gz"):
-                    found = self._count(file)
-                    self._skip = max(found - tail, 0)
-                else:
-                    size = os.fstat(file.fileno()).st_size
-                    self._start, found = (
-                        self._format.from_end(file, size, tail) if tail else (self._end_of(file, size), 0)
-                    )
-            if found >= tail:
+        """Go to where the last ``tail`` entries begin."""
+        for _attempt in range(_ATTEMPTS):
+            names = files(self._path)
+            before = _inodes(names)
+            left = tail
+            for name in reversed(names):
+                found = self._begin(name, left)
+                if found >= left:
+                    break
+                left -= found
+            if _inodes(files(self._path)) == before:  # no rotation meanwhile
                 return
-            tail -= found
+
+    def _begin(self, name: str, tail: int) -> int:
+        """Go to where the last ``tail`` entries of a file begin; how many it has, at least."""
+        try:
+            self._adopt(_open(name), name)
+        except FileNotFoundError:
+            return 0
+        assert self._file is not None
+        if self._compressed:
+            found = self._count(self._file)
+            self._skip = max(found - tail, 0)
+            self._file.seek(0)
+            return found
+        size, found = os.fstat(self._file.fileno()).st_size, 0
+        if tail:
+            start, found = self._format.from_end(self._file, size, tail)
+        else:
+            start = self._end_of(self._file, size)
+        self._skip = 0
+        self._file.seek(start)
+        return found
 
     def _end_of(self, file: BinaryIO, size: int) -> int:
         """Where the next entry begins: an entry that is being written is one to come."""
@@ -114,7 +127,7 @@ class LogReader:
     def read(self) -> Iterator[list[Entry]]:
         """What has been written since, in pieces."""
         while True:
-            if self._file is None and not self._next():
+            if self._file is None and not self._go_on():
                 return
             assert self._file is not None
             try:
@@ -126,12 +139,12 @@ class LogReader:
             elif not self._compressed and os.fstat(self._file.fileno()).st_size < self._file.tell():
                 self._file.seek(0)  # somebody has emptied it
                 self._rest = b""
-            elif self._last_look:
-                self.close()
-            elif self._is_newest():
+            elif not self._newer():
                 return
-            else:
+            elif not self._last_look:
                 self._last_look = True  # for what was written before the rotation
+            elif not self._go_on():
+                return
 
     def _entries(self, data: bytes) -> Iterator[list[Entry]]:
         if self._skip:
@@ -144,30 +157,45 @@ class LogReader:
         if found:
             yield found
 
-    def _next(self) -> bool:
-        """Open the file that follows the one read last; the first one in the beginning."""
-        names = files(self._path)
-        for position in range(len(names) - 1, -1, -1):
-            identity = _identity(names[position])
-            if identity and identity in (self._inode, self._first):
-                names = names[position + (identity == self._inode) :]
-                break
-        for name in names:
+    def _go_on(self) -> bool:
+        """Go to the next file; False when there is none.  Names say which it is only as long as nobody rotates."""
+        for _attempt in range(_ATTEMPTS):
+            names = self._newer()
+            if not names:
+                return False
             try:
-                self._file = _open(name)
+                file = _open(names[0])
+                if _inodes(self._newer()[:1]) == [os.fstat(file.fileno()).st_ino]:
+                    self._adopt(file, names[0])
+                    return True
+                file.close()
             except FileNotFoundError:
-                continue  # rotated or compressed meanwhile
-            self._compressed = name.endswith(".gz")
-            self._inode = _identity(name) if self._compressed else os.fstat(self._file.fileno()).st_ino
-            if self._start and not self._compressed:
-                self._file.seek(self._start)
-            self._first, self._start, self._rest, self._last_look = 0, 0, b"", False
-            return True
+                continue
         return False
 
-    def _is_newest(self) -> bool:
+    def _adopt(self, file: BinaryIO, name: str) -> None:
+        self.close()
+        self._file, self._compressed = file, name.endswith(".gz")
+        self._rest, self._last_look = b"", False
+
+    def _newer(self) -> list[str]:
+        """The files that follow the one that is read; all of them when there is none, or it has been removed.
+
+        While it is open no other file has its inode number, unless it was compressed before this one was made.
+        """
         names = files(self._path)
-        return not names or _identity(names[-1]) in (0, self._inode)
+        if self._file is None:
+            return names
+        inode = os.fstat(self._file.fileno()).st_ino
+        for position in range(len(names) - 1, -1, -1):
+            name = names[position]
+            try:
+                same = origin(name) if name.endswith(".gz") and not self._compressed else os.stat(name).st_ino
+            except OSError:
+                continue
+            if same == inode:
+                return names[position + 1 :]
+        return names
 
     def close(self) -> None:
         """Let go of the file."""

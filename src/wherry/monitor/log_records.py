@@ -103,7 +103,8 @@ class _Local:
     """``local``: see `wherry.monitor.log_local`."""
 
     def parse(self, data: bytes) -> tuple[list[Entry], bytes]:
-        found, at = [], 0
+        found: list[Entry] = []
+        at = 0
         while at + 4 <= len(data):
             (size,) = _SIZE.unpack_from(data, at)
             if size > _LINE_MOST:
