@@ -139,6 +139,8 @@ PROBES: dict[str, Callable[[], bool]] = {
     "iproute2": program("ip"),
     "iperf3": program("iperf3"),
     "nft": program("nft"),
+    "dig": program("dig"),
+    "dnsmasq": program("dnsmasq"),
 }
 
 

@@ -47,6 +47,11 @@ def compare(value: bytes, *, equal: bool = True, at: int = 0) -> bytes:
     return _expression("cmp", integer(1, register(at)) + how + nested(3, attribute(1, value)))
 
 
+def immediate(value: bytes, to: int = 0) -> bytes:
+    """Load a constant."""
+    return _expression("immediate", integer(1, register(to)) + nested(2, attribute(1, value)))
+
+
 def masked(mask: bytes, at: int = 0) -> bytes:
     """Clear the bits that ``mask`` does not have."""
     both = integer(1, register(at)) + integer(2, register(at)) + integer(3, len(mask))

@@ -92,6 +92,7 @@ class Supervisor:
         self._peers: dict[int, Peer] = {}
         self._welcome: dict[str, Any] = {}
         self._alarms: list[tuple[float, Callable[[], None]]] = []
+        self._others: dict[int, Callable[[], None]] = {}
         self._to_stdin = bytearray()
         self._stdin_ended = False
         self._terminal = stdin is not None and stdin in outputs
@@ -116,6 +117,15 @@ class Supervisor:
     def later(self, seconds: float, function: Callable[[], None]) -> None:
         """Call ``function`` unless the container has ended by then."""
         self._alarms.append((monotonic() + seconds, function))
+
+    def watch(self, fd: int, function: Callable[[], None]) -> None:
+        """Call ``function`` whenever there is something to read, until `unwatch`, or the container has ended."""
+        self._others[fd] = function
+
+    def unwatch(self, fd: int) -> None:
+        """Look no more at ``fd``, which the caller then may close."""
+        self._others.pop(fd, None)
+        self._forget(fd)
 
     def run(self) -> None:
         """Relay until the container's first process has ended and no output is left."""
@@ -188,6 +198,8 @@ class Supervisor:
         wanted: dict[int, int] = {}
         if not ended:
             wanted[self._pidfd] = _READ
+            for fd in self._others:
+                wanted[fd] = _READ
         water = END_WATER if ended else HIGH_WATER
         held = len(self._to_stdin) >= HIGH_WATER
         full = False
@@ -213,6 +225,9 @@ class Supervisor:
         self._interest = wanted
 
     def _handle(self, fd: int, event: int) -> None:
+        if fd in self._others:
+            self._others[fd]()
+            return
         if fd == self._stdin and event & select.POLLOUT:
             self._feed_stdin()
         if fd in self._outputs:

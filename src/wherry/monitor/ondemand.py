@@ -1,0 +1,94 @@
+"""A process that runs while it is needed: forked by the monitor when something comes in at its sockets.
+
+While it runs the monitor does not look at the sockets; when it ends, for want of anything to do or because somebody
+killed it, the monitor does again.  What has not been taken from a socket is there for the next one.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import os
+
+from wherry.linux import prctl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wherry.monitor.supervise import Supervisor
+
+_PAUSE = 1.0  # seconds without one after it failed
+
+
+class OnDemand:
+    """``serve`` is called in the process; ``sockets`` are descriptors that this object closes at the end."""
+
+    def __init__(self, name: str, sockets: Sequence[int], serve: Callable[[], None]) -> None:
+        self._name = name
+        self._sockets = sockets
+        self._serve = serve
+        self._pid = 0
+        self._pidfd = -1
+
+    def attach(self, supervisor: Supervisor) -> None:
+        """Begin to look at the sockets."""
+        for fd in self._sockets:
+            supervisor.watch(fd, lambda: self._start(supervisor))
+
+    def _start(self, supervisor: Supervisor) -> None:
+        if self._pid:
+            return  # both sockets had something
+        for fd in self._sockets:
+            supervisor.unwatch(fd)
+        parent = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._run(parent)
+        self._pidfd = os.pidfd_open(self._pid)
+        supervisor.watch(self._pidfd, lambda: self._ended(supervisor))
+
+    def _run(self, parent: int) -> None:
+        code = 1
+        try:
+            prctl.set_parent_death_signal(_signal.SIGKILL)
+            if os.getppid() == parent:
+                prctl.set_arguments(self._name.encode())
+                close_all_but(self._sockets)
+                self._serve()
+                code = 0
+        finally:
+            os._exit(code)
+
+    def _ended(self, supervisor: Supervisor) -> None:
+        supervisor.unwatch(self._pidfd)
+        status = self._wait()
+        if status:
+            supervisor.later(_PAUSE, lambda: self.attach(supervisor))
+        else:
+            self.attach(supervisor)
+
+    def _wait(self) -> int:
+        os.close(self._pidfd)
+        _pid, status = os.waitpid(self._pid, 0)
+        self._pid, self._pidfd = 0, -1
+        return status
+
+    def close(self) -> None:
+        """End the process, if there is one, and close the sockets; nothing twice."""
+        if self._pid:
+            _signal.pidfd_send_signal(self._pidfd, _signal.SIGKILL)
+            self._wait()
+        for fd in self._sockets:
+            os.close(fd)
+        self._sockets = ()
+
+
+def close_all_but(kept: Sequence[int]) -> None:
+    """Close what the process inherited, except these descriptors and the standard ones."""
+    from wherry import precompiled
+
+    first = 3
+    for fd in sorted([*kept, *precompiled.descriptors()]):
+        os.closerange(first, fd)
+        first = fd + 1
+    os.closerange(first, 1 << 20)
