@@ -133,8 +133,9 @@ class Supervisor:
             os.set_blocking(fd, False)
         ended, last = False, 0.0
         while not ended or self._outputs:
+            timeout = DRAIN_MS if ended else self._ring() if self._alarms else None
             self._watch(ended)
-            events = self._poll.poll(DRAIN_MS if ended else self._ring() if self._alarms else None)
+            events = self._poll.poll(timeout)
             if ended and (not events or monotonic() > last):
                 break
             for fd, event in events:

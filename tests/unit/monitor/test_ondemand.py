@@ -101,6 +101,7 @@ def test_one_that_fails_is_followed_by_another(monitor: Monitor) -> None:
 def test_one_that_is_killed_is_followed_by_another(monitor: Monitor) -> None:
     first, _ = monitor.ask(b"stay")
     os.kill(first, 9)
+    assert gone(first)
     assert monitor.ask(b"?")[0] != first
 
 
