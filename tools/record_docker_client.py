@@ -3,7 +3,7 @@
     .venv/bin/python tools/record_docker_client.py [DOCKER]
 
 Serves made-up containers and images on a socket of its own, asks the client for them in many formats and writes
-tests/golden/docker/{templates,lists,help}.json.  Needs the client only: no daemon, no network.
+tests/golden/docker/{templates,lists,objects,help}.json.  Needs the client only: no daemon, no network.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+
+import recorded_objects
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests/golden/docker"
@@ -220,6 +222,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.do_GET()
+
     def do_GET(self) -> None:
         path = re.sub(r"^/v1\.\d+", "", self.path.partition("?")[0])
         answers: dict[str, Any] = {
@@ -228,6 +234,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "/images/json": IMAGES,
             "/images/x/history": HISTORY,
             "/images/x/json": INSPECT,
+            **recorded_objects.ANSWERS,
         }
         body = json.dumps(answers.get(path, {"message": f"no {path}"})).encode()
         self.send_response(200 if path in answers else 404)
@@ -264,6 +271,7 @@ def main() -> int:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         rendered = [run(docker, ["context", "inspect", "--format", text], "/var/run/docker.sock") for text in templates]
         lists = [run(docker, arguments, socket) for arguments in LISTS]
+        objects = [run(docker, arguments, socket) for arguments in recorded_objects.RUNS]
         server.shutdown()
     helps = {name: run(docker, [*name.split(), "--help"], "/nowhere")["out"] for name in HELPS}
     version = subprocess.run([docker, "--version"], capture_output=True, text=True, check=True).stdout.strip()
@@ -281,6 +289,14 @@ def main() -> int:
             "history": HISTORY,
             "inspect": INSPECT,
             "runs": lists,
+        },
+        "objects.json": {
+            "recorded": int(time.time()),
+            "volumes": recorded_objects.VOLUMES,
+            "disk usage": recorded_objects.DISK_USAGE,
+            "samples": recorded_objects.SAMPLES,
+            "pruned": recorded_objects.PRUNED,
+            "runs": objects,
         },
     }
     for name, content in found.items():

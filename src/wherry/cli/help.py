@@ -21,6 +21,7 @@ GROUPS = {
     "image": "Manage images",
     "runtime": "Run OCI bundles without the engine",
     "system": "Manage Wherry",
+    "volume": "Manage volumes",
 }
 _QUOTED = ("string", "strings")
 _SLOP = 5  # a line may be this much longer when that saves an orphan

@@ -57,7 +57,7 @@ def inspect(record: ContainerRecord, state: State, places: Places) -> dict[str, 
         "ExecIDs": list(places.exec_ids) or None,
         "HostConfig": _host_config(record),
         "GraphDriver": {"Data": dict(places.graph) or None, "Name": record.snapshotter},
-        "Mounts": [_mount(mount) for mount in record.mounts if mount.type != "tmpfs" or mount.listed],
+        "Mounts": [mount_point(mount) for mount in record.mounts if mount.type != "tmpfs" or mount.listed],
         "Config": _config(record, places),
         "NetworkSettings": places.network or _no_network(record.options),
     }
@@ -104,7 +104,8 @@ def _state(state: State) -> dict[str, Any]:
     }
 
 
-def _mount(mount: MountPoint) -> dict[str, Any]:
+def mount_point(mount: MountPoint) -> dict[str, Any]:
+    """Docker's ``MountPoint``, in `inspect` and in lists."""
     shown: dict[str, Any] = {"Type": mount.type}
     if mount.name:
         shown["Name"] = mount.name

@@ -64,7 +64,7 @@ def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
     record = load(row)
     directory = engine.layout.container(row.id)
     mount = engine.snapshotter.mounts(record.diff_ids, row.id, idmap=False, userxattr=False)
-    written = engine.snapshotter.usage(row.id)[0] if size else 0
+    used = written(engine, row.id) if size else 0
     image = images.get(engine.db, record.image_id) if size else None
     log = log_path(directory, row.id, record.options.log_driver)
     places = Places(
@@ -75,10 +75,17 @@ def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
         log_lost=lost_lines(log) if log else 0,
         hostname=os.uname().nodename if "host" in (record.options.uts_mode, record.options.network_mode) else "",
         graph=(("LowerDir", ":".join(mount.lower)), ("UpperDir", mount.upper), ("WorkDir", mount.work)),
-        size_rw=written if size else None,
-        size_root=written + (image.size if image else 0) if size else None,
+        size_rw=used if size else None,
+        size_root=used + (image.size if image else 0) if size else None,
     )
     return describe(record, state(row), places)
+
+
+def written(engine: Engine, container_id: str) -> int:
+    """Bytes in the files that a container has written or changed."""
+    from wherry.engine.unpack import in_store
+
+    return in_store(engine, lambda: engine.snapshotter.usage(container_id)[0])
 
 
 def monitor_lock(engine: Engine, container_id: str, waiting: Callable[[], None] | None = None) -> Lock:

@@ -162,6 +162,10 @@ def _insert(engine: Engine, record: ContainerRecord, *, lease_ids: bool) -> Cont
                 row = containers.ContainerRow(
                     named.id, named.name, named.image_id, named.to_json(), "created", created=named.created
                 )
+                if named.mounts:
+                    from wherry.engine.volumes import hold
+
+                    hold(engine, named)
                 leased = containers.insert(engine.db, row, lease_ids=lease_ids).id_base
                 events.of_container(engine.db, named, "create")
                 return named.replace(id_base=leased or named.id_base)

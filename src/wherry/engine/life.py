@@ -72,6 +72,10 @@ class Life:
         rootfs = engine.snapshotter.mounts(
             record.diff_ids, record.id, idmap=bool(record.id_base), userxattr=engine.rootless
         )
+        if record.mounts:
+            from wherry.engine import local_driver
+
+            local_driver.attach(engine, record)
         spec = runtime_spec(engine, record, rootfs)
         bundle = write_bundle(engine, record, spec)
         if record.runtime == "wherry":
@@ -244,6 +248,10 @@ class Life:
         from wherry.engine.clean import remove_container_files, remove_tree
         from wherry.engine.sweep import sweep
 
+        if self._record.mounts:
+            from wherry.engine import local_driver
+
+            local_driver.detach(self._engine, self._record)
         if self._removes:
             remove_container_files(self._engine, self._record)
         else:

@@ -7,9 +7,8 @@ import os
 import time
 
 from wherry.container import volumes
-from wherry.engine import events
 from wherry.engine.clean import as_owner, remove_tree
-from wherry.errors import InvalidArgument, NotFound, NotSupported, WherryError
+from wherry.errors import Conflict, InvalidArgument, NotFound, WherryError
 from wherry.linux import openat2
 from wherry.linux.mount import ATTR_NODEV, ATTR_NOSUID
 from wherry.linux.treecopy import copy_contents
@@ -46,22 +45,26 @@ def decide(engine: Engine, options: ContainerOptions, undo: Undo) -> tuple[Mount
 
 
 def _with_source(engine: Engine, point: MountPoint, undo: Undo) -> MountPoint:
-    if point.driver not in ("", "local"):
-        raise NotFound("plugin", point.driver, f'plugin "{point.driver}" not found', hint="the only driver is local")
-    if point.driver_options:
-        raise NotSupported("options of the local volume driver are not supported", hint="leave out volume-opt")
-    row = rows.VolumeRow(point.name, "local", (), point.labels, time.time_ns())
-    with engine.db.transaction():
-        _row, made = rows.create(engine.db, row)
-        if made:
-            events.of_volume(engine.db, point.name, "create")
-    data = f"{engine.layout.volume(point.name)}/_data"
+    from wherry.engine import local_driver
+    from wherry.engine.volume_objects import ANONYMOUS, make
+
+    labels = ((ANONYMOUS, ""), *point.labels) if point.anonymous else point.labels
+    row = rows.VolumeRow(point.name, point.driver or "local", point.driver_options, labels, time.time_ns())
+    row, made = make(engine, row)
     if made:
         undo.callback(remove_unused, engine, [point.name])
-    os.makedirs(data, 0o755, exist_ok=True)
-    if point.subpath:
+    local = local_driver.check(engine, row.driver, row.options)
+    data = local_driver.data(engine, row)
+    if point.subpath and not local.kind:
         _check_subpath(data, point)
-    return point.replace(source=data)
+    return point.replace(source=data, rw=point.rw and not local.read_only, populate=point.populate and not local.kind)
+
+
+def hold(engine: Engine, record: ContainerRecord) -> None:
+    """In the transaction that makes the container's row: its volumes are still there.  Raises `NotFound`."""
+    for point in record.mounts:
+        if point.type == "volume":
+            rows.get(engine.db, point.name)
 
 
 def _check_subpath(data: str, point: MountPoint) -> None:
@@ -94,7 +97,8 @@ def populate(engine: Engine, record: ContainerRecord) -> None:
         for point in wanted:
             with Lock(f"{engine.layout.locks}/volume-{point.name}"):
                 if not os.listdir(point.source):
-                    _fill(lower, point, point.name in mounted, userxattr=engine.rootless)
+                    inside = point.source.startswith(f"{engine.layout.volumes}/")
+                    _fill(lower, point, point.name in mounted or not inside, userxattr=engine.rootless)
         return 0
 
     if as_owner(engine, fill) != 0:
@@ -146,22 +150,10 @@ def _no_namespaces(_uids: object, _gids: object) -> int:
 
 def remove_unused(engine: Engine, names: list[str]) -> None:
     """Remove volumes that no container uses; the others, and those that are gone, are left alone."""
-    from wherry.engine.containers import load
-    from wherry.store import containers
+    from wherry.engine.volume_objects import remove
 
-    used = {mount.name for row in containers.list_all(engine.db) for mount in load(row).mounts}
     for name in names:
-        if name in used:
-            continue
         try:
-            with engine.db.transaction():
-                rows.delete(engine.db, name)
-                events.of_volume(engine.db, name, "destroy")
-        except NotFound:
+            remove(engine, name)
+        except (Conflict, NotFound):
             continue
-
-        def remove(path: str = engine.layout.volume(name)) -> int:
-            remove_tree(path)
-            return 0
-
-        as_owner(engine, remove)

@@ -14,12 +14,9 @@ import pytest
 from wherry.cli import format as lists
 from wherry.cli import inspection, parser
 from wherry.cli.commands import history, images, ps
-from wherry.cli.container_list import LISTING, Listed
+from wherry.cli.container_list import LISTING, fields
 from wherry.cli.main import Call
 from wherry.cli.template import Struct, TemplateError, compile
-from wherry.container.options import ContainerOptions
-from wherry.container.record import ContainerRecord, MountPoint
-from wherry.container.state import State
 from wherry.engine.images import Step, Summary
 from wherry.errors import WherryError
 
@@ -68,57 +65,17 @@ def test_template(text: str, status: int, expected: str) -> None:
     assert got == expected
 
 
-def listed(document: dict[str, Any]) -> Listed:
-    """A container of the recording as our store has it."""
-    words = document["Command"].split(" ", 1)
-    args = (words[1].partition(" ")[0], words[1].partition(" ")[2].strip("'")) if len(words) > 1 else ()
-    mounts = tuple(
-        MountPoint(
-            one["Type"], one["Destination"], one["Source"], name=one.get("Name", ""), driver=one.get("Driver", "")
-        )
-        for one in document["Mounts"]
-    )
-    options = ContainerOptions(
-        labels=tuple(document["Labels"].items()), network_mode=next(iter(document["NetworkSettings"]["Networks"]))
-    )
-    one = Listed.__new__(Listed)
-    one.engine = type("Engine", (), {"db": None})  # type: ignore[assignment]
-    one.record = ContainerRecord(
-        document["Id"],
-        document["Names"][0][1:],
-        document["Created"] * 10**9,
-        document["ImageID"],
-        document["Image"],
-        options,
-        words[0],
-        args,
-        mounts,
-    )
-    now = LISTS["recorded"] * 10**9
-    hour = 3600 * 10**9
-    one.state = State("running", 1, started_at=now - 2 * hour)
-    if document["State"] == "exited":
-        one.state = State("exited", finished_at=now - 72 * hour, started_at=1)
-    return one
+class Listed:
+    """A container of the recording where our engine would give one of its own."""
 
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.recorded = document
 
-class Found:
-    """What the store would say about images, and the size of what containers wrote."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from wherry.cli import container_list
-
-        def resolve(_db: object, name: str) -> object:
-            known = {"nginx:latest": "sha256:" + "1" * 64, "sha256:" + "2" * 64: "sha256:" + "2" * 64}
-            return type("Row", (), {"id": known[name]})
-
-        monkeypatch.setattr(container_list.images, "resolve_or_none", resolve)
-        sizes = {"web": "12.3kB (virtual 123MB)"}
-        monkeypatch.setattr(Listed, "_size", lambda one: sizes.get(one.record.name, "0B"))
+    def document(self, *, size: bool) -> dict[str, Any]:
+        return self.recorded if size else {name: self.recorded[name] for name in self.recorded if "Size" not in name}
 
 
 def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
-    Found(monkeypatch)
     words = arguments[1:] if arguments[0] == "image" else arguments
     name, rest = words[0], words[1:]
     modules: dict[str, Any] = {"ps": ps, "images": images, "history": history}
@@ -132,7 +89,7 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
         values, words = parser.parse(module.COMMAND, name, rest, getattr(module, "CHECKS", None))
         call = Call(name, values, words, {})
         monkeypatch.setattr(call, "engine", lambda: type("Engine", (), {"db": None}))
-        monkeypatch.setattr("wherry.cli.container_list.select", lambda *_a, **_k: map(listed, LISTS["containers"]))
+        monkeypatch.setattr("wherry.engine.container_list.select", lambda *_a, **_k: map(Listed, LISTS["containers"]))
         monkeypatch.setattr("wherry.engine.images.list_images", lambda *_a, **_k: map(summary, LISTS["images"]))
         monkeypatch.setattr("wherry.engine.images.history", lambda *_a: map(step, LISTS["history"]))
         module.main(call)
@@ -170,6 +127,6 @@ def test_list(recorded: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_label_column_is_titled_by_the_last_part_of_its_name() -> None:
-    rows = [listed(one).fields(whole=False) for one in LISTS["containers"]]
+    rows = [fields(one, whole=False) for one in LISTS["containers"]]
     text = lists.render(LISTING, rows, 'table {{.Label "a.b_c-d"}}\\tx')
     assert text.splitlines()[0].startswith("b c d ")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from wherry.cli.commands.images import CHECKS, filters
 from wherry.cli.parser import Command
 
@@ -18,6 +16,7 @@ COMMAND = Command(
     paths=("container prune",),
     usage="[OPTIONS]",
     summary="Remove all stopped containers",
+    description="Filters are **until**, **label** and **label!**.",
     most=0,
     options=(
         ("filter", "", "filter", "", 'Provide filter values (e.g. "until=<timestamp>")'),
@@ -29,23 +28,13 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Removes every container that is not running."""
-    from wherry.cli import units
+    from wherry.cli import pruned
+    from wherry.cli.confirm import agreed
     from wherry.engine.prune import prune
 
     wanted = filters(call)
-    warning = "WARNING! This will remove all stopped containers."
-    if wanted:
-        shown = "\n".join([f"  - {name}={value}" for name in sorted(wanted) for value in wanted[name]])
-        warning += f"\n\n  Items to be pruned will be filtered with:\n{shown}\n"
-    if not call.get("force") and not _agreed(warning):
+    if not agreed(call, "WARNING! This will remove all stopped containers."):
         return 0
     removed, freed = prune(call.engine(), wanted)
-    if removed:
-        print("Deleted Containers:", *removed, sep="\n", end="\n\n")
-    print(f"Total reclaimed space: {units.size(freed, 4)}")
+    pruned.show([("Containers", removed)], freed)
     return 0
-
-
-def _agreed(warning: str) -> bool:
-    print(f"{warning}\nAre you sure you want to continue? [y/N] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")

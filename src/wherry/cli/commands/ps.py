@@ -16,8 +16,8 @@ COMMAND = Command(
     paths=("container ls", "container list", "container ps", "ps"),
     usage="[OPTIONS]",
     summary="List containers",
-    description="Filters are **ancestor**, **before**, **exited**, **health**, **id**, **label**, **name**, "
-    "**network**, **since**, **status** and **volume**.",
+    description="Filters are **ancestor**, **before**, **exited**, **expose**, **health**, **id**, **is-task**, "
+    "**label**, **name**, **network**, **publish**, **since**, **status** and **volume**.",
     most=0,
     options=(
         ("all", "a", "bool", "", "Show all containers (default shows just running)"),
@@ -37,8 +37,9 @@ def main(call: Call) -> int:
     """Lists containers."""
     import sys
 
-    from wherry.cli.container_list import LISTING, select
+    from wherry.cli.container_list import LISTING, fields, table
     from wherry.cli.format import show
+    from wherry.engine.container_list import select
 
     quiet, form = call.get("quiet", False), call.get("format", "")
     if quiet and form:
@@ -46,7 +47,6 @@ def main(call: Call) -> int:
     last = 1 if call.get("latest") else call.get("last", -1)
     found = select(call.engine(), filters(call), everything=call.get("all", False), last=last)
     size = call.get("size", False) or ".Size" in form
-    rows = [one.fields(whole=call.get("no-trunc", False), size=size) for one in found]
-    columns = (*LISTING.table, "Size") if call.get("size") else ()
-    show(LISTING, rows, "{{.ID}}" if quiet else form, columns)
+    rows = [fields(one.document(size=size), whole=call.get("no-trunc", False)) for one in found]
+    show(LISTING, rows, "{{.ID}}" if quiet else form, table(size=call.get("size", False)))
     return 0

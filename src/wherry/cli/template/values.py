@@ -112,9 +112,15 @@ def to_json(value: Any) -> str:
     import json
 
     text = json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":"))
-    if isinstance(value, Row):
+    if _has_row(value):
         text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _has_row(value: Any) -> bool:
+    if isinstance(value, Struct):
+        return any(map(_has_row, value.values()))
+    return isinstance(value, Row) or (isinstance(value, list) and any(map(_has_row, value)))
 
 
 def _ordered(value: Any) -> Any:

@@ -1,0 +1,191 @@
+"""``docker ps``: containers as lists show them, in Docker's documents (Engine API, ``GET /containers/json``)."""
+
+from __future__ import annotations
+
+import time
+
+from wherry.container.inspect import mount_point
+from wherry.container.state import status_text
+from wherry.engine.containers import find, list_containers, load, state, written
+from wherry.errors import InvalidArgument
+from wherry.store import images
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from wherry.container.record import ContainerRecord
+    from wherry.container.state import State
+    from wherry.engine.engine import Engine
+    from wherry.store.containers import ContainerRow
+
+    Filters = Mapping[str, Sequence[str]]
+
+STATES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
+FILTERS = (
+    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network", "publish", "since",
+    "status", "volume",
+)  # fmt: skip
+_PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+class Listed:
+    """One container with what its line needs."""
+
+    def __init__(self, engine: Engine, row: ContainerRow) -> None:
+        self.engine = engine
+        self.record: ContainerRecord = load(row)
+        self.state: State = state(row)
+
+    def document(self, *, size: bool = False) -> dict[str, Any]:
+        """Docker's JSON; ``size`` measures what the container has written."""
+        record, options = self.record, self.record.options
+        mode = options.network_mode or "none"
+        words = [f"'{word}'" if " " in word else word for word in record.args]
+        shown: dict[str, Any] = {
+            "Id": record.id,
+            "Names": [f"/{record.name}"],
+            "Image": self._image(),
+            "ImageID": record.image_id,
+            "Command": " ".join([record.path, *words]),
+            "Created": record.created // 1_000_000_000,
+            "Ports": self.ports(),
+        }
+        if size:
+            shown |= self._sizes()
+        return shown | {
+            "Labels": dict(options.labels),
+            "State": self.state.status,
+            "Status": status_text(self.state, time.time_ns()),
+            "HostConfig": {"NetworkMode": mode},
+            "NetworkSettings": {"Networks": {name: {"NetworkID": ""} for name in self.networks()}},
+            "Mounts": [mount_point(mount) for mount in record.mounts if mount.type != "tmpfs" or mount.listed],
+        }
+
+    def networks(self) -> list[str]:
+        """The names of its networks."""
+        return [self.record.options.network_mode or "none"]
+
+    def ports(self) -> list[dict[str, Any]]:
+        """What it publishes, and what it only exposes: Docker's ``Port``."""
+        found = []
+        for text in self.record.options.exposed_ports:
+            port, _slash, protocol = text.partition("/")
+            found.append({"PrivatePort": int(port), "Type": protocol or "tcp"})
+        return found if self.state.running else []
+
+    def _image(self) -> str:
+        """The name it was made from, unless that now means another image; then the id."""
+        record = self.record
+        row = images.resolve_or_none(self.engine.db, record.image_name)
+        return record.image_name if row is not None and row.id == record.image_id else record.image_id
+
+    def _sizes(self) -> dict[str, int]:
+        """Bytes that it has written; and those together with its image's."""
+        used = written(self.engine, self.record.id)
+        image = images.get(self.engine.db, self.record.image_id)
+        return {"SizeRw": used, "SizeRootFs": used + (image.size if image else 0)}
+
+
+def select(engine: Engine, filters: Filters, *, everything: bool = False, last: int = 0) -> list[Listed]:
+    """Containers, the newest first: the running ones, or all, or the ``last`` few, as far as ``filters`` let them be.
+
+    Filters of one name are alternatives, those of ``label`` must all hold (docker-ps(1)); one for ``status`` means all.
+    Raises `InvalidArgument`, `NotFound` for a container that ``before`` or ``since`` names.
+    """
+    for name in filters:
+        if name not in FILTERS:
+            raise InvalidArgument(f"invalid filter '{name}'", hint=f"known are {', '.join(FILTERS)}")
+    found = [Listed(engine, row) for row in list_containers(engine)]
+    found.sort(key=lambda one: one.record.created, reverse=True)
+    if not (everything or last > 0 or "status" in filters):
+        found = [one for one in found if one.state.running]
+    for text in filters.get("before", ()):
+        limit = find(engine, text).created
+        found = [one for one in found if one.record.created < limit]
+    for text in filters.get("since", ()):
+        limit = find(engine, text).created
+        found = [one for one in found if one.record.created > limit]
+    for check, texts in _checks(engine, filters):
+        found = [one for one in found if any(check(one, text) for text in texts)]
+    found = [one for one in found if all(_has_label(one, text) for text in filters.get("label", ()))]
+    return found[:last] if last > 0 else found
+
+
+def _checks(engine: Engine, filters: Filters) -> list[tuple[Callable[[Listed, str], bool], Sequence[str]]]:
+    known: dict[str, Callable[[Listed, str], bool]] = {
+        "id": lambda one, text: _matches(text, one.record.id),
+        "name": lambda one, text: _matches(text, one.record.name) or _matches(text, f"/{one.record.name}"),
+        "status": lambda one, text: one.state.status == text,
+        "exited": lambda one, text: one.state.status == "exited" and one.state.exit_code == int(text),
+        "health": lambda one, text: text == (getattr(one.state, "health", "") or "none"),
+        "network": lambda one, text: text in one.networks(),
+        "publish": lambda one, text: _has_port(
+            text, [port for port in one.ports() if "PublicPort" in port], "PublicPort"
+        ),
+        "expose": lambda one, text: _has_port(text, one.ports(), "PrivatePort"),
+        "volume": lambda one, text: any(text in (m.name, m.destination, m.source) for m in one.record.mounts),
+        "ancestor": lambda one, text: _descends(engine, one, text),
+        "is-task": lambda _one, text: not _truth(text),  # there is no swarm
+    }
+    _check_values(filters)
+    return [(check, filters[name]) for name, check in known.items() if name in filters]
+
+
+def _check_values(filters: Filters) -> None:
+    for text in filters.get("status", ()):
+        if text not in STATES:
+            raise InvalidArgument(f"invalid filter 'status={text}'", hint=f"known are {', '.join(STATES)}")
+    for text in filters.get("exited", ()):
+        if not text.lstrip("-").isdigit():
+            raise InvalidArgument(f"invalid filter 'exited={text}'")
+    for text in (*filters.get("publish", ()), *filters.get("expose", ())):
+        _ports(text)
+    for text in filters.get("is-task", ()):
+        _truth(text)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    import re
+
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        raise InvalidArgument(f"invalid filter: {pattern!r} is not a regular expression") from None
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("1", "t", "true", "0", "f", "false"):
+        raise InvalidArgument(f"invalid filter 'is-task={text}'")
+    return text.lower() in ("1", "t", "true")
+
+
+def _ports(text: str) -> tuple[range, str]:
+    """``80``, ``80/udp``, ``8000-8080/tcp``."""
+    numbers, _slash, protocol = text.partition("/")
+    first, dash, last = numbers.partition("-")
+    last = last if dash else first
+    if not (first.isdigit() and last.isdigit()) or (protocol or "tcp") not in _PROTOCOLS or int(last) < int(first):
+        raise InvalidArgument(f"invalid filter: {text!r} is not a port", hint="write PORT[-PORT][/tcp|udp|sctp]")
+    return range(int(first), int(last) + 1), protocol or "tcp"
+
+
+def _has_port(text: str, ports: Sequence[Mapping[str, Any]], field: str) -> bool:
+    wanted, protocol = _ports(text)
+    return any(port[field] in wanted and port["Type"] == protocol for port in ports)
+
+
+def _descends(engine: Engine, one: Listed, text: str) -> bool:
+    """Made from the image ``text``, or from one that has all its layers below its own."""
+    ancestor = images.resolve_or_none(engine.db, text)
+    if ancestor is None:
+        return False
+    if one.record.image_id == ancestor.id:
+        return True
+    return bool(ancestor.diff_ids) and one.record.diff_ids[: len(ancestor.diff_ids)] == ancestor.diff_ids
+
+
+def _has_label(one: Listed, text: str) -> bool:
+    name, equals, value = text.partition("=")
+    return any(key == name and (not equals or found == value) for key, found in one.record.options.labels)
