@@ -30,6 +30,8 @@ def add(call: Call, fields: dict[str, Any]) -> None:
         from wherry.container.parse import expose
 
         fields["exposed_ports"] = tuple(dict.fromkeys([port for text in values["expose"] for port in expose(text)]))
+    if values.get("no-healthcheck") or any(f"health-{name}" in values for name in ("cmd", "retries", *_HEALTH_TIMES)):
+        _health(values, fields)
     if "restart" in values:
         from wherry.container.restart import parse
 
@@ -48,6 +50,24 @@ def add(call: Call, fields: dict[str, Any]) -> None:
         from wherry.container.parse import signal
 
         signal(values["stop-signal"])
+
+
+_HEALTH_TIMES = ("interval", "timeout", "start-period", "start-interval")
+
+
+def _health(values: dict[str, Any], fields: dict[str, Any]) -> None:
+    given = {name: values.get(f"health-{name}", 0) for name in ("retries", *_HEALTH_TIMES)}
+    if values.get("no-healthcheck"):
+        if values.get("health-cmd") or any(given.values()):
+            raise InvalidArgument("--no-healthcheck conflicts with --health-* options")
+        fields["health_test"] = ("NONE",)
+        return
+    for name, value in given.items():
+        if value < 0:
+            raise InvalidArgument(f"--health-{name} cannot be negative")
+        fields["health_" + name.replace("-", "_")] = value
+    if values.get("health-cmd"):
+        fields["health_test"] = ("CMD-SHELL", values["health-cmd"])
 
 
 def _variables(call: Call, fields: dict[str, Any]) -> None:

@@ -19,6 +19,10 @@ def check(options: ContainerOptions, *, cpus: int = 0, cpuset: str = "", mems: s
     """
     modes.check(options)
     resources.check(options, cpus=cpus, cpuset=cpuset, mems=mems)
+    if any(getattr(options, f"health_{name}") for name in ("interval", "timeout", "start_period", "start_interval")):
+        from wherry.container import health
+
+        health.check(options)
     if options.restart_policy:
         from wherry.container import restart
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wherry.container import defaults, resources, security
+from wherry.container.health import Health
 from wherry.container.record import ID_COUNT
 from wherry.record import Record
 
@@ -10,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from wherry.container.health import Result
     from wherry.container.options import ContainerOptions, DeviceRate
     from wherry.container.record import ContainerRecord, MountPoint
     from wherry.container.state import State
@@ -30,6 +32,7 @@ class Places(Record):
     graph: tuple[tuple[str, str], ...] = ()  # LowerDir, UpperDir, WorkDir, MergedDir
     network: dict[str, Any] | None = None  # NetworkSettings
     exec_ids: tuple[str, ...] = ()
+    health: Health = Health()
     size_rw: int | None = None
     size_root: int | None = None
 
@@ -41,7 +44,7 @@ def inspect(record: ContainerRecord, state: State, places: Places) -> dict[str, 
         "Created": rfc3339(record.created),
         "Path": record.path,
         "Args": list(record.args),
-        "State": _state(state),
+        "State": _state(state, places),
         "Image": record.image_id,
         "ResolvConfPath": places.resolv_conf,
         "HostnamePath": places.hostname_file,
@@ -88,8 +91,8 @@ def rfc3339(nanoseconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", moment) + fraction + "Z"
 
 
-def _state(state: State) -> dict[str, Any]:
-    return {
+def _state(state: State, places: Places) -> dict[str, Any]:
+    shown: dict[str, Any] = {
         "Status": state.status,
         "Running": state.running,
         "Paused": state.status == "paused",
@@ -101,6 +104,22 @@ def _state(state: State) -> dict[str, Any]:
         "Error": state.error,
         "StartedAt": rfc3339(state.started_at),
         "FinishedAt": rfc3339(state.finished_at),
+    }
+    if state.health:
+        shown["Health"] = {
+            "Status": state.health,
+            "FailingStreak": places.health.streak,
+            "Log": [_check(result) for result in places.health.log],
+        }
+    return shown
+
+
+def _check(result: Result) -> dict[str, Any]:
+    return {
+        "Start": rfc3339(result.start),
+        "End": rfc3339(result.end),
+        "ExitCode": result.exit_code,
+        "Output": result.output,
     }
 
 
@@ -141,7 +160,21 @@ def _config(record: ContainerRecord, places: Places) -> dict[str, Any]:
         config["StopSignal"] = options.stop_signal
     if options.stop_timeout is not None:
         config["StopTimeout"] = options.stop_timeout
+    if options.health_test or options.health_interval or options.health_timeout or options.health_retries:
+        config["Healthcheck"] = _healthcheck(options)
     return config
+
+
+def _healthcheck(options: ContainerOptions) -> dict[str, Any]:
+    shown = {
+        "Test": list(options.health_test),
+        "Interval": options.health_interval,
+        "Timeout": options.health_timeout,
+        "StartPeriod": options.health_start_period,
+        "StartInterval": options.health_start_interval,
+        "Retries": options.health_retries,
+    }
+    return {name: value for name, value in shown.items() if value}
 
 
 def _listed(values: tuple[str, ...] | None) -> list[str] | None:

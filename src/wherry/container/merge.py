@@ -14,7 +14,7 @@ from wherry.errors import InvalidArgument
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.container.options import ContainerOptions
-    from wherry.oci.image import ImageConfig
+    from wherry.oci.image import Healthcheck, ImageConfig
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -45,6 +45,8 @@ def merge(options: ContainerOptions, image: ImageConfig) -> ContainerOptions:
         changes["stop_signal"] = image.stop_signal
     if options.restart_policy == "no" and not options.restart_retries:
         changes["restart_policy"] = ""
+    if image.healthcheck is not None:
+        changes |= _health(options, image.healthcheck)
     changes["env"] = merge_env(image.env, options.env)
     if image.labels:
         changes["labels"] = tuple((dict(image.labels) | dict(options.labels)).items())
@@ -53,6 +55,15 @@ def merge(options: ContainerOptions, image: ImageConfig) -> ContainerOptions:
     if image.exposed_ports:
         changes["exposed_ports"] = tuple(dict.fromkeys(options.exposed_ports + tuple(image.exposed_ports)))
     return options.replace(**changes)
+
+
+def _health(options: ContainerOptions, image: Healthcheck) -> dict[str, object]:
+    """The image's check, part by part, where the options say nothing."""
+    found: dict[str, object] = {}
+    for name in ("test", "interval", "timeout", "start_period", "start_interval", "retries"):
+        if not getattr(options, f"health_{name}"):
+            found[f"health_{name}"] = getattr(image, name)
+    return found
 
 
 def command(options: ContainerOptions) -> tuple[str, ...]:

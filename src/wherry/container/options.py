@@ -104,6 +104,12 @@ class ContainerOptions(Record):
     labels: Pairs = ()
     stop_signal: str = ""
     stop_timeout: int | None = None  # seconds
+    health_test: tuple[str, ...] = ()  # ("NONE",), ("CMD", …) or ("CMD-SHELL", text); (): the image's
+    health_interval: int = 0  # nanoseconds, as the three below
+    health_timeout: int = 0
+    health_start_period: int = 0
+    health_start_interval: int = 0
+    health_retries: int = 0
 
     # HostConfig
     auto_remove: bool = False

@@ -40,6 +40,7 @@ class State(Record):
     finished_at: int = 0
     restart_count: int = 0  # how often it was started again by itself since somebody started it
     stopped: bool = False  # somebody asked it to end
+    health: str = ""  # "starting", "healthy", "unhealthy"; "" where nothing checks it
 
     @property
     def running(self) -> bool:
@@ -81,11 +82,14 @@ class State(Record):
         return self.to(EXITED, exit_code=exit_code, finished_at=now, oom_killed=oom_killed, error=error)
 
 
+_HEALTH = {"starting": " (health: starting)", "healthy": " (healthy)", "unhealthy": " (unhealthy)"}
+
+
 def status_text(state: State, now: int) -> str:
     """Docker's STATUS column: ``Up 3 minutes (Paused)``, ``Exited (0) 2 hours ago``."""
     status = state.status
     if status == RUNNING:
-        return f"Up {duration_text(now - state.started_at)}"
+        return f"Up {duration_text(now - state.started_at)}{_HEALTH.get(state.health, '')}"
     if status == PAUSED:
         return f"Up {duration_text(now - state.started_at)} (Paused)"
     if status == RESTARTING:

@@ -119,7 +119,7 @@ def _checks(engine: Engine, filters: Filters) -> list[tuple[Callable[[Listed, st
         "name": lambda one, text: _matches(text, one.record.name) or _matches(text, f"/{one.record.name}"),
         "status": lambda one, text: one.state.status == text,
         "exited": lambda one, text: one.state.status == "exited" and one.state.exit_code == int(text),
-        "health": lambda one, text: text == (getattr(one.state, "health", "") or "none"),
+        "health": lambda one, text: text == (one.state.health or "none"),
         "network": lambda one, text: text in one.networks(),
         "publish": lambda one, text: _has_port(
             text, [port for port in one.ports() if "PublicPort" in port], "PublicPort"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from wherry.container.health import Health
     from wherry.engine.engine import Engine
     from wherry.store.containers import ContainerRow
 
@@ -50,6 +51,7 @@ def state(row: ContainerRow) -> State:
         finished_at=row.finished_at,
         restart_count=row.restart_count,
         stopped=bool(row.stopped),
+        health=row.health,
     )
 
 
@@ -68,6 +70,7 @@ def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
     image = images.get(engine.db, record.image_id) if size else None
     log = log_path(directory, row.id, record.options.log_driver)
     places = Places(
+        health=_health(engine, row),
         resolv_conf=f"{directory}/resolv.conf",
         hostname_file=f"{directory}/hostname",
         hosts=f"{directory}/hosts",
@@ -86,6 +89,13 @@ def written(engine: Engine, container_id: str) -> int:
     from wherry.engine.unpack import in_store
 
     return in_store(engine, lambda: engine.snapshotter.usage(container_id)[0])
+
+
+def _health(engine: Engine, row: ContainerRow) -> Health:
+    from wherry.container.health import Health
+    from wherry.engine.health import load
+
+    return load(engine.db, row.id) if row.health else Health()
 
 
 def monitor_lock(engine: Engine, container_id: str, waiting: Callable[[], None] | None = None) -> Lock:
@@ -150,6 +160,7 @@ def bury(engine: Engine, row: ContainerRow) -> None:
             pid=0,
             exit_code=KILLED,
             error="the container's monitor was killed",
+            health="unhealthy" if row.health else "",
             finished_at=time.time_ns(),
         )
         events.of_container(engine.db, record, "die", exitCode=str(KILLED))

@@ -31,8 +31,11 @@ def exec_in(engine: Engine, name: str, options: ExecOptions, streams: Streams) -
     With ``options.detach`` it returns as soon as the command runs.  Raises `NotFound`, `Conflict` when the container
     is not running or is paused, `CommandNotFound` and `CannotInvoke` when the command cannot be started.
     """
+    from wherry.engine.containers import load
+
     with _new_monitor(engine) as monitor:
-        details = _describe(engine, find_running(engine, name), options)
+        row = find_running(engine, name)
+        details = describe(engine, load(row), row.pid, options)
         monitor.begin(Job(options.tty, options.attach_stdin and not options.detach, None, details))
     if options.detach:
         _await_start(monitor)
@@ -79,33 +82,31 @@ def find_running(engine: Engine, name: str) -> ContainerRow:
     return row
 
 
-def _describe(engine: Engine, row: ContainerRow, options: ExecOptions) -> dict[str, Any]:
-    """What `wherry.engine.execution.Execution` is told.
+def describe(engine: Engine, record: ContainerRecord, pid: int, options: ExecOptions) -> dict[str, Any]:
+    """What `wherry.engine.execution.Execution` is told; ``pid`` is the container's first process.
 
     ``born`` is when the container's first process began: with its pid, that is who it is.
     """
-    from wherry.engine.containers import load
     from wherry.errors import CannotInvoke, Conflict, InvalidArgument
     from wherry.fastjson import JSONError, loads
     from wherry.linux.process import start_time
 
-    born = start_time(row.pid)
+    born = start_time(pid)
     try:
-        with open(f"{engine.layout.run_container(row.id)}/config.json", "rb") as file:
+        with open(f"{engine.layout.run_container(record.id)}/config.json", "rb") as file:
             spec = loads(file.read())
     except (OSError, JSONError):
         spec = None
     if not born or spec is None:
-        raise Conflict(f"container {row.id} is not running")
-    record = load(row)
+        raise Conflict(f"container {record.id} is not running")
     try:
         process = _process(engine, record, options, spec)
     except InvalidArgument as error:
         raise CannotInvoke(error.message, hint=error.hint) from None
     spec = {"linux": spec["linux"]}
     return {
-        "id": row.id,
-        "pid": row.pid,
+        "id": record.id,
+        "pid": pid,
         "born": born,
         "spec": spec,
         "process": process,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from wherry.engine.engine import Engine
     from wherry.linux.cgroup import Cgroup
+    from wherry.monitor.supervise import Supervisor
     from wherry.runtime.create import Process, Stdio
 
 _DYING = (errno.ECHILD, errno.ESRCH, errno.ENOMEM)  # of entering a pid namespace whose first process is being killed
@@ -112,6 +113,9 @@ class Execution:
     def stopping(self, _signal: int, *, keep: bool = False) -> bool:  # noqa: ARG002
         """It is not started again."""
         return True
+
+    def watch(self, _pid: int, _supervisor: Supervisor) -> None:
+        """Nothing else."""
 
     def failed(self, error: BaseException | None) -> None:
         """Whoever waits is told by the monitor."""

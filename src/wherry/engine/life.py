@@ -18,8 +18,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from wherry.container.health import Health
     from wherry.container.restart import BackOff
     from wherry.engine.engine import Engine
+    from wherry.engine.health import HealthChecks
+    from wherry.monitor.supervise import Supervisor
     from wherry.oci.mount import Mount
     from wherry.oci.runtime_spec import Spec
     from wherry.runtime.create import Process, Stdio
@@ -60,6 +63,7 @@ class Life:
         self._stopping = False  # by that or a signal: it is not started again
         self._began = 0.0  # by the clock that nobody sets
         self._back_off: BackOff | None = None
+        self._checks: HealthChecks | None = None
 
     def create(self, stdio: Stdio) -> Process | ExternalProcess:
         """With our own runtime, or the program that ``--runtime`` names."""
@@ -137,10 +141,39 @@ class Life:
     def started(self, pid: int) -> None:
         """The container is running.  Raises `NotFound` when it was removed before that."""
         self._began = time.monotonic()
+        state = self._state.started(pid, time.time_ns())
+        if self._record.options.health_test:
+            from wherry.container import health
+
+            state = state.replace(health=health.STARTING if health.command(self._record.options) else "")
         with self._engine.db.transaction():
-            self._become(self._state.started(pid, time.time_ns()))
+            self._become(state)
             events.started(self._engine.db, self._record, attached=self._attached)
         self._attached = False  # to another life nobody has been joined
+
+    def watch(self, pid: int, supervisor: Supervisor) -> None:
+        """Its health, where there is a check."""
+        if self._state.health:
+            from wherry.engine.health import HealthChecks
+
+            self._checks = HealthChecks(
+                self._engine, self._record, pid, supervisor, self._checked, lambda: self.is_paused
+            )
+
+    def _checked(self, found: Health) -> None:
+        """A check has ended.  A full disk is no reason to end a container."""
+        from wherry.engine.health import keep
+
+        try:
+            if found.status == self._state.health:
+                keep(self._engine.db, self._record.id, found)
+                return
+            with self._engine.db.transaction():
+                keep(self._engine.db, self._record.id, found)
+                self._become(self._state.replace(health=found.status))
+                events.of_container(self._engine.db, self._record, f"health_status: {found.status}")
+        except WherryError:
+            return
 
     def paused(self, yes: bool) -> None:
         """It has been frozen, or goes on."""
@@ -204,6 +237,9 @@ class Life:
 
     def exited(self, exit_code: int, oom_killed: bool) -> float | None:
         """It has ended; with ``--rm`` it is gone as soon as whoever waits is told."""
+        if self._checks is not None:
+            self._checks.end()
+            self._checks, self._state = None, self._state.replace(health="unhealthy")
         state, delay = self._state.exited(exit_code, time.time_ns(), oom_killed=oom_killed), None
         options = self._record.options
         if options.restart_policy and not self._stopping:
@@ -234,6 +270,7 @@ class Life:
             finished_at=state.finished_at,
             restart_count=state.restart_count,
             stopped=int(state.stopped),
+            health=state.health,
         )
         self._state = state
 

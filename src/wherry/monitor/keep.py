@@ -103,6 +103,7 @@ class Keeper:
             supervisor.take_over(self._last)
         self._last = supervisor
         self._lives += 1
+        self._owner.watch(process.pid, supervisor)
         supervisor.run()
         self._exit_code = _exit_code(process)
         oom_killed = process.cgroup is not None and process.cgroup.oom_kills() > 0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol, Self
 
+    from wherry.monitor.supervise import Supervisor
     from wherry.runtime.create import Process, Stdio
     from wherry.runtime.executed import ExecutedProcess
     from wherry.runtime.external import ExternalProcess
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
 
         def exited(self, exit_code: int, oom_killed: bool) -> float | None:
             """It has ended; who waits is told when this returns.  Seconds until it is to be started again, or None."""
+
+        def watch(self, pid: int, supervisor: Supervisor) -> None:
+            """It is supervised now: what else there is to watch until it has `exited`."""
 
         def cleanup(self) -> None:
             """Remove what is left; nobody waits for it."""
@@ -153,9 +157,14 @@ def _leave_terminal(kept: list[int]) -> None:
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
+    keep_only(kept)
+    os.chdir("/")
+
+
+def keep_only(descriptors: list[int]) -> None:
+    """Close every descriptor but the standard ones and these."""
     first = 3
-    for fd in sorted(kept):
+    for fd in sorted(descriptors):
         os.closerange(first, fd)
         first = fd + 1
     os.closerange(first, _ALL_DESCRIPTORS)
-    os.chdir("/")

@@ -45,6 +45,7 @@ class ContainerRow(Record):
     oom_killed: int = 0
     restart_count: int = 0
     stopped: int = 0
+    health: str = ""
 
 
 _CHANGEABLE = frozenset(ContainerRow._fields).difference(_FIXED)

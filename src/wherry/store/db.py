@@ -59,6 +59,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
            BEGIN DELETE FROM events WHERE id <= new.id - 4096; END""",
     ),
     ("ALTER TABLE containers ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0",),
+    (
+        "ALTER TABLE containers ADD COLUMN health TEXT NOT NULL DEFAULT ''",
+        "CREATE TABLE health (id TEXT PRIMARY KEY, streak INTEGER NOT NULL, log TEXT NOT NULL) WITHOUT ROWID",
+        "CREATE TRIGGER health_kept AFTER DELETE ON containers BEGIN DELETE FROM health WHERE id = old.id; END",
+    ),
 )
 """Statement by statement, what makes schema version N+1 out of version N.  Entries are only ever added at the end."""
 
