@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 COMMON = ("run", "exec", "ps", "pull", "images", "version", "info")
 GROUPS = {
     "container": "Manage containers",
+    "artifact": "Manage OCI artifacts",
     "debug": "Look into the engine",
     "image": "Manage images",
+    "manifest": "Manage image manifests and manifest lists",
     "runtime": "Run OCI bundles without the engine",
     "system": "Manage Wherry",
     "volume": "Manage volumes",

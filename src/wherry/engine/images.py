@@ -233,6 +233,15 @@ def tag(engine: Engine, source: str, target: str) -> None:
         raise InvalidArgument("refusing to create an ambiguous tag using digest algorithm as name")
     with engine.db.transaction():
         row = images.resolve(engine.db, source)
-        images.tag(engine.db, reference.tagged(), row.id)
+        images.tag(engine.db, reference.tagged(), row.id, _index_of(engine, source))
         events.of_image(engine.db, row.id, "tag", reference.tagged().familiar())
     index.write(engine.layout, engine.db)
+
+
+def _index_of(engine: Engine, name: str) -> str:
+    """The index for several platforms that ``name`` stands for, when it is kept here: another name gets it as well."""
+    try:
+        target = images.target(engine.db, references.parse(name))
+    except InvalidArgument:
+        return ""
+    return target if target and engine.content.has(target) else ""

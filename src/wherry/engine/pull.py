@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 
-from wherry.engine import events, gc, unpack
+from wherry.engine import events, gc, graph, unpack
 from wherry.engine.progress import OneAtATime
 from wherry.engine.record_image import record
 from wherry.engine.registries import registry_config
@@ -52,12 +52,20 @@ class Pulled(Record):
     newer: bool
 
 
-def pull(engine: Engine, reference: str, *, platform: str = "", progress: Progress | None = None) -> Pulled:
+def pull(
+    engine: Engine,
+    reference: str,
+    *,
+    platform: str = "",
+    all_platforms: bool = False,
+    progress: Progress | None = None,
+) -> Pulled:
     """Brings an image into the store and gives it its name.
 
-    ``platform`` is ``os/architecture[/variant]``, empty for this machine's.  Raises `InvalidArgument`, `NotFound`,
-    `Unauthorized`, `Unavailable`, `Corrupt`, `NotSupported`, `StorageFull`; the store is then as it was, except
-    for blobs and layers that are complete, and partial blobs that the next pull goes on from.
+    ``platform`` is ``os/architecture[/variant]``, empty for this machine's.  With ``all_platforms`` the whole index
+    comes along, blobs of other platforms as they are, to be pushed or saved again.  Raises `InvalidArgument`,
+    `NotFound`, `Unauthorized`, `Unavailable`, `Corrupt`, `NotSupported`, `StorageFull`; the store is then as it was,
+    except for blobs and layers that are complete, and partial blobs that the next pull goes on from.
     """
     from wherry.engine.progress import Silent
 
@@ -65,7 +73,9 @@ def pull(engine: Engine, reference: str, *, platform: str = "", progress: Progre
     wanted = _platform(platform)
     config = registry_config(engine)
     try:
-        pulled = unpack.in_store(engine, lambda: _pull(engine, name, wanted, config, progress or Silent()))
+        pulled = unpack.in_store(
+            engine, lambda: _pull(engine, name, wanted, all_platforms, config, progress or Silent())
+        )
     except Corrupt:
         gc.collect(engine)  # what came along with a lie is not kept for another try
         raise
@@ -74,12 +84,25 @@ def pull(engine: Engine, reference: str, *, platform: str = "", progress: Progre
     return pulled
 
 
+def tags(engine: Engine, repository: Reference) -> tuple[str, ...]:
+    """The tags that the registry has of a repository.  Raises `NotFound`, `Unauthorized`, `Unavailable`."""
+    from wherry.registry import listing
+
+    with Client(registry_config(engine)) as client:
+        return listing.tags(client, repository)
+
+
 def _platform(text: str) -> Platform | None:
     return platform.parse(text) if text else None
 
 
 def _pull(
-    engine: Engine, name: Reference, wanted: Platform | None, config: RegistryConfig, progress: Progress
+    engine: Engine,
+    name: Reference,
+    wanted: Platform | None,
+    everything: bool,
+    config: RegistryConfig,
+    progress: Progress,
 ) -> Pulled:
     if not name.tag and not name.digest:
         progress.message("Using default tag: latest")
@@ -88,12 +111,15 @@ def _pull(
         gc.sweep(engine)
         pulling = f"{name.digest or name.tag}: Pulling from {_repository(name)}"
         here = _unchanged(engine, client, name, wanted)
-        if here is not None:
+        if here is not None and (not everything or graph.here(engine.content, here.digest)):
             progress.message(pulling)
             return here
         found = fetch.resolve(client, name, wanted)
         progress.message(pulling)
-        return _Pull(engine, client, name, found, OneAtATime(progress)).run(wanted)
+        show = OneAtATime(progress)
+        if everything:
+            graph.bring(engine.content, client, name, found.target, Crew(PARALLEL, client.cancel), show)
+        return _Pull(engine, client, name, found, show).run(wanted)
 
 
 def _repository(name: Reference) -> str:

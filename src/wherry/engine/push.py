@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from wherry.engine import events, recompress
+from wherry.engine import events, graph, recompress
 from wherry.engine.progress import OneAtATime, Silent
 from wherry.engine.pull import short
 from wherry.engine.recompress import Compression
 from wherry.engine.registries import registry_config
 from wherry.engine.transfer import Crew, Meter
-from wherry.errors import Corrupt, InvalidArgument, NotFound
+from wherry.errors import Corrupt, InvalidArgument, NotFound, WherryError
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.oci.manifest import Manifest, parse_manifest
@@ -56,6 +56,7 @@ def push(
     name: str,
     *,
     all_tags: bool = False,
+    all_platforms: bool = False,
     platform: str = "",
     compression: Compression | None = None,
     progress: Progress | None = None,
@@ -63,8 +64,12 @@ def push(
     """Pushes the image of this name, or with ``all_tags`` every image that has a tag in its repository.
 
     Layers go as they are, so that an image that was pulled keeps its digest.  With ``compression`` they are compressed
-    so; an image that no registry has seen and that has layers without compression gets gzip.  With ``platform`` the
-    image must be for it.  Raises `InvalidArgument`, `NotFound`, `Unauthorized`, `Forbidden`, `Unavailable`, `Corrupt`.
+    so; an image that no registry has seen and that has layers without compression gets gzip.
+
+    A name that stands for an index of which everything is here is pushed as that index, all platforms of it;
+    ``all_platforms`` insists on that, ``platform`` wants one image alone, which must be for it.
+
+    Raises `InvalidArgument`, `NotFound`, `Unauthorized`, `Forbidden`, `Unavailable`, `Corrupt`.
     """
     reference = references.parse(name)
     config = registry_config(engine)
@@ -76,8 +81,15 @@ def push(
     pushed = []
     with Client(config) as client, adding(engine.layout):
         for tagged, row in chosen:
-            _check_platform(row, platform, tagged)
-            one = _Push(engine, client, tagged, show).run(row, compression)
+            whole = None if platform or compression else _index(engine, tagged, row)
+            if all_platforms and whole is None:
+                raise _no_index(tagged, row, compression)
+            pushing = _Push(engine, client, tagged, show)
+            if whole is not None:
+                one = pushing.run_index(row, whole)
+            else:
+                _check_platform(row, platform, tagged)
+                one = pushing.run(row, compression)
             show.message(f"{one.tag}: digest: {one.digest} size: {one.size}")
             pushed.append(one)
     return tuple(pushed)
@@ -118,6 +130,23 @@ def _check_platform(row: ImageRow, wanted: str, reference: Reference) -> None:
         )
 
 
+def _index(engine: Engine, name: Reference, row: ImageRow) -> tuple[graph.Document, ...] | None:
+    """The documents of the index that a name stands for, when everything that it names is here."""
+    target = images.target(engine.db, name)
+    return graph.here(engine.content, target) if target not in ("", row.manifest) else None
+
+
+def _no_index(name: Reference, row: ImageRow, compression: Compression | None) -> WherryError:
+    if compression is not None:
+        return InvalidArgument("--compression makes other manifests, and so cannot be used with --all-platforms")
+    return NotFound(
+        "manifest",
+        str(name),
+        f"{name.familiar()} is here for {row.platform} only",
+        hint="pull it with --all-platforms, or make an index with 'wherry manifest create'",
+    )
+
+
 class _Push:
     """One image to one name."""
 
@@ -140,14 +169,33 @@ class _Push:
                 self._keep(row, made)
         digest = self._engine.content.put(body)
         there = registry.has_manifest(self._client, self._reference, digest)
-        self._bring(row, manifest, there)
+        parts = {layer.digest: (layer, diff_id) for layer, diff_id in zip(manifest.layers, row.diff_ids, strict=True)}
+        layers = [(layer, short(diff_id)) for layer, diff_id in reversed(parts.values())]
+        self._bring([*layers, (manifest.config, "")], there)
         registry.put_manifest(self._client, self._reference, body, manifest.media_type)
+        return self._done_with(row, digest, len(body))
+
+    def run_index(self, row: ImageRow, documents: tuple[graph.Document, ...]) -> Pushed:
+        """Brings the blobs of all platforms, then each manifest by its digest, and the index last."""
+        *others, root = documents
+        there = registry.has_manifest(self._client, self._reference, root.descriptor.digest)
+        blobs = graph.blobs(documents)
+        configs = {one.parsed.config.digest for one in others if isinstance(one.parsed, Manifest)}
+        self._bring([(one, "" if one.digest in configs else short(one.digest)) for one in blobs], there)
+        for one in others if not there else ():
+            where = self._reference.replace(tag="", digest=one.descriptor.digest)
+            registry.put_manifest(self._client, where, one.body, one.media_type)
+        registry.put_manifest(self._client, self._reference, root.body, root.media_type)
+        return self._done_with(row, root.descriptor.digest, len(root.body))
+
+    def _done_with(self, row: ImageRow, digest: str, size: int) -> Pushed:
+        """Notes what the registry has now."""
         for name in (self._reference, self._reference.replace(tag="", digest=digest)):
             images.note_target(self._engine.db, name, row.id, digest)
         index.write(self._engine.layout, self._engine.db)
         familiar = self._reference.familiar()
         events.of_image(self._engine.db, row.id, "push", self._reference.familiar_name(), actor=familiar)
-        return Pushed(str(self._reference), self._reference.tag, digest, len(body))
+        return Pushed(str(self._reference), self._reference.tag, digest, size)
 
     def _document(self, row: ImageRow) -> tuple[bytes, Manifest]:
         body = self._engine.content.read(row.manifest)
@@ -177,20 +225,22 @@ class _Push:
 
     # -- blobs -------------------------------------------------------------------------------------------------------
 
-    def _bring(self, row: ImageRow, manifest: Manifest, there: bool) -> None:
-        """Sees to it that the repository has every blob; ``there``: it is known to have them."""
-        parts = {layer.digest: (layer, diff_id) for layer, diff_id in zip(manifest.layers, row.diff_ids, strict=True)}
-        todo = [pair for pair in reversed(parts.values()) if not _is_foreign(pair[0])]
-        for number, (_layer, diff_id) in enumerate(todo):
-            self._progress.start(short(diff_id), "Preparing")
-            if number >= PARALLEL and not there:
-                self._progress.start(short(diff_id), "Waiting")
+    def _bring(self, parts: list[tuple[Descriptor, str]], there: bool) -> None:
+        """Sees to it that the repository has every blob; each with the item that it is shown as, or none.
+
+        ``there``: it is known to have them.
+        """
+        todo = [(blob, item) for blob, item in parts if not graph.is_foreign(blob)]
+        for number, (_blob, item) in enumerate(todo):
+            if item:
+                self._progress.start(item, "Preparing")
+                if number >= PARALLEL and not there:
+                    self._progress.start(item, "Waiting")
         if there:
-            for _layer, diff_id in todo:
-                self._progress.done(short(diff_id), "Layer already exists")
-            return
-        jobs = [partial(self._blob, layer, short(diff_id)) for layer, diff_id in todo]
-        self._crew.run([*jobs, partial(self._blob, manifest.config, "")])
+            for _blob, item in todo:
+                self._done(item, "Layer already exists")
+        else:
+            self._crew.run([partial(self._blob, blob, item) for blob, item in todo])
 
     def _blob(self, blob: Descriptor, item: str) -> None:
         """One layer, or with an empty ``item`` the configuration."""
@@ -247,8 +297,3 @@ class _Push:
             except PASSED_OVER:
                 continue
         raise NotFound("blob", blob.digest, f"layer {blob.digest} is not here any more", hint="pull the image again")
-
-
-def _is_foreign(layer: Descriptor) -> bool:
-    """A layer that registries do not keep, because its licence forbids it: it stays where its manifest says."""
-    return bool(layer.urls) and ("nondistributable" in layer.media_type or "foreign" in layer.media_type)

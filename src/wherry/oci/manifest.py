@@ -54,10 +54,13 @@ class Descriptor(Record):
     platform: Platform | None = None
     urls: tuple[str, ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
+    artifact_type: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of the specification."""
         value: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        if self.artifact_type:
+            value["artifactType"] = self.artifact_type
         if self.urls:
             value["urls"] = list(self.urls)
         if self.annotations:
@@ -72,12 +75,14 @@ class Descriptor(Record):
 
 
 class Manifest(Record):
-    """One image for one platform."""
+    """One image for one platform, or an artifact.  ``subject`` is what it refers to."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
     media_type: str = OCI_MANIFEST
     annotations: tuple[tuple[str, str], ...] = ()
+    artifact_type: str = ""
+    subject: Descriptor | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of the specification."""
@@ -87,6 +92,10 @@ class Manifest(Record):
             "config": self.config.to_json(),
             "layers": [layer.to_json() for layer in self.layers],
         }
+        if self.artifact_type:
+            value["artifactType"] = self.artifact_type
+        if self.subject:
+            value["subject"] = self.subject.to_json()
         if self.annotations:
             value["annotations"] = dict(self.annotations)
         return value
@@ -166,7 +175,15 @@ def _manifest(value: dict[str, Any], media_type: str) -> Manifest:
     if not isinstance(value.get("config"), dict):
         raise Corrupt("manifest has no configuration")
     layers = tuple(parse_descriptor(entry) for entry in _list(value, "layers", MAX_LAYERS))
-    return Manifest(parse_descriptor(value["config"]), layers, media_type, read_annotations(value))
+    subject = parse_descriptor(value["subject"]) if value.get("subject") is not None else None
+    return Manifest(
+        parse_descriptor(value["config"]),
+        layers,
+        media_type,
+        read_annotations(value),
+        _string(value, "artifactType"),
+        subject,
+    )
 
 
 def parse_descriptor(value: Any) -> Descriptor:
@@ -190,6 +207,7 @@ def parse_descriptor(value: Any) -> Descriptor:
         _platform(value.get("platform")),
         tuple(urls),
         read_annotations(value),
+        _string(value, "artifactType"),
     )
 
 

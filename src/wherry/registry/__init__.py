@@ -19,6 +19,8 @@ From the bottom up; each module imports only those above it::
     blob         one blob as a stream, from any offset
     client       manifests and blobs of one registry and its mirrors
     push         the same, written: mounts, uploads that go on where they broke off
+    listing      tags, catalogues, referrers
+    search       Docker Hub's search, and catalogues
     fetch        the whole way from a name to a verified image
 
 (`archive` reads and writes image archives and needs none of these.)

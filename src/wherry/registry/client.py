@@ -260,6 +260,10 @@ class Client:
             lambda sent: self._transport.visit(endpoint, method, where, headers, sent, body),
         )
 
+    def ask_anonymously(self, endpoint: Endpoint, path: str) -> Response:
+        """One GET of ``path`` without credentials."""
+        return self._transport.ask(endpoint, "GET", path, {"Accept": "application/json"})
+
     def registry(self, reference: Reference) -> Endpoint:
         """The registry of ``reference`` itself, never a mirror: where is written to."""
         return self._config.endpoints(reference.domain)[-1]

@@ -106,15 +106,17 @@ def _config(client: Client, reference: Reference, manifest: Manifest) -> bytes:
         )
     if descriptor.size > MAX_CONFIG:
         raise Corrupt(f"configuration of {reference.familiar()} is larger than {MAX_CONFIG} bytes")
-    kept = _Memory(descriptor)
+    kept = Memory(descriptor, MAX_CONFIG)
     download(client, reference, descriptor, kept)
     return bytes(kept.body)
 
 
-class _Memory:
-    """A `Writer` in memory."""
+class Memory:
+    """A `Writer` in memory, for a blob of at most ``limit`` bytes.  Raises `Corrupt` for a larger one."""
 
-    def __init__(self, descriptor: Descriptor) -> None:
+    def __init__(self, descriptor: Descriptor, limit: int) -> None:
+        if descriptor.size > limit:
+            raise Corrupt(f"blob {descriptor.digest} is larger than {limit} bytes")
         self._descriptor = descriptor
         self.body = bytearray()
 

@@ -64,6 +64,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE health (id TEXT PRIMARY KEY, streak INTEGER NOT NULL, log TEXT NOT NULL) WITHOUT ROWID",
         "CREATE TRIGGER health_kept AFTER DELETE ON containers BEGIN DELETE FROM health WHERE id = old.id; END",
     ),
+    ("CREATE TABLE manifest_lists (name TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID",),
 )
 """Statement by statement, what makes schema version N+1 out of version N.  Entries are only ever added at the end."""
 

@@ -2,7 +2,8 @@
 
 Whoever adds blobs and layers holds `adding` from before it looks at what is there until its rows are written; nothing
 is collected meanwhile.  Reachable are: of every image its manifest, its configuration and its layers, compressed
-and unpacked; of every container the layers it was made from.
+and unpacked; of every name the whole index that it stands for, if that is here; of every container the layers it was
+made from.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import time
 
 from wherry import fastjson
-from wherry.errors import Corrupt, NotFound
+from wherry.errors import Corrupt, NotFound, NotSupported
 from wherry.oci.manifest import Manifest, parse_manifest
 from wherry.record import Record
 from wherry.store import images
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from wherry.store.db import Database
     from wherry.store.layout import Layout
 
+_MAX_DEPTH = 4
 KEEP_PARTIAL = 24 * 3600
 """Seconds that an interrupted download is kept to be taken up again."""
 
@@ -56,11 +58,31 @@ def reachable(db: Database, content: Content) -> Reachable:
         blobs |= image_blobs(content, row)
         layers.update(row.diff_ids)
         fixups.add(row.id if row.fixup else "")
+    for name in images.names(db):
+        if name.target and name.target not in blobs:
+            _add_index(content, name.target, blobs, 0)
     for text, image_id in db.rows("SELECT record, image_id FROM containers"):
         record = fastjson.loads(text) if text else {}
         layers.update(record.get("diff_ids", ()))
         fixups.add(image_id)
     return Reachable(frozenset(blobs), frozenset(layers), frozenset(fixups - {""}))
+
+
+def _add_index(content: Content, digest: str, found: set[str], depth: int) -> None:
+    """Adds a document and everything that it names to ``found``; what is not here, or is none, adds nothing."""
+    if depth > _MAX_DEPTH or not content.has(digest):
+        return
+    found.add(digest)
+    try:
+        document = parse_manifest(content.read(digest))
+    except (Corrupt, NotSupported):
+        return
+    if isinstance(document, Manifest):
+        found.update((document.config.digest, *(layer.digest for layer in document.layers)))
+        return
+    for entry in document.manifests:
+        if entry.digest not in found:
+            _add_index(content, entry.digest, found, depth + 1)
 
 
 def image_blobs(content: Content, row: images.ImageRow) -> set[str]:

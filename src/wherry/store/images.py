@@ -88,6 +88,12 @@ def tag(db: Database, reference: Reference, image_id: str, target: str = "") -> 
         db.execute("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", (key(reference), image_id, target))
 
 
+def target(db: Database, reference: Reference) -> str:
+    """The digest that a registry has for a name; empty when none is known."""
+    found = db.row("SELECT target FROM names WHERE reference = ?", (key(reference),))
+    return found[0] if found else ""
+
+
 def note_target(db: Database, reference: Reference, image_id: str, target: str) -> None:
     """Notes the digest by which a registry knows the image under a name, unless the name has gone elsewhere meanwhile.
 
