@@ -49,6 +49,7 @@ def test_a_container_end_to_end() -> None:
         inner.do(
             links.veth("eth0", 7, "peer0", here, mac="02:42:0a:09:00:02", mtu=1400),
             links.up(1),
+            links.up(7),
             links.address(7, "10.9.0.2/24"),
             links.address(7, "fd09::2/64"),
             links.route("10.9.0.1", index=7),
@@ -170,7 +171,7 @@ def test_the_kernel_s_own_words_are_in_the_error() -> None:
         except NetlinkFailure as failure:
             print(json.dumps(str(failure)))
     """)
-    assert message == "add the default route by way of 172.30.0.1: Nexthop has invalid gateway (network is unreachable)"
+    assert message == "set the default route by way of 172.30.0.1: Nexthop has invalid gateway (network is unreachable)"
 
 
 def test_hundreds_of_interfaces_are_listed() -> None:

@@ -97,6 +97,8 @@ class Wherry:
         # short: the path of a unix socket has 107 bytes
         directory = places.make("state")
         (directory / "home").mkdir(mode=0o700)
+        (directory / "config").mkdir()
+        (directory / "config" / "networks.toml").write_text("keep-bridge = 0\n")
         if user is not None and os.geteuid() == 0:
             for path in (directory, directory / "home"):
                 os.chown(path, user.uid, user.gid)
@@ -118,6 +120,7 @@ class Wherry:
         """The whole command, for tests that start it themselves."""
         python, main = interpreter_for_everybody() if self.user else (sys.executable, str(MAIN))
         state = ["--root", str(self.root), "--run-root", str(self.run_root)]
+        state += ["--config", str(self.directory / "config")]
         return [*self.prefix, python, "-I", "-S", main, *state, *map(str, arguments)]
 
     def environment(self, extra: dict[str, str] | None = None) -> dict[str, str]:

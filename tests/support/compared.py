@@ -276,7 +276,7 @@ DIFFERENT = [
 ]  # fmt: skip
 
 NOTES = (
-    ("A container without `--network` has none.", "there are no bridge networks yet (0062)"),
+    ("The default bridge is `wherry0`, and gone when no container uses it.", "0101"),
     ("Messages begin with `wherry: ` and may have a second line that says what to do.", "0061"),
     ("Failures to start a command are one line.", _ONE_LINE),
     ("`/proc/self/cgroup` shows the container's own root on cgroup v1 too.", "cgroup namespaces are always private"),

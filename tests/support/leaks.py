@@ -7,11 +7,14 @@ same time, so nothing else is looked at.  `Snapshot` is the coarse look before a
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,13 +100,44 @@ def remove_cgroups(name: str, timeout: float = 5) -> None:
                 time.sleep(0.02)
 
 
+def interfaces_of(directory: Path) -> set[str]:
+    """Bridges and interfaces of containers that the state in *directory* knows, and that are there."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{directory}/root/wherry.db?mode=ro", uri=True)) as database:
+            known = [row for (row,) in database.execute("SELECT record FROM networks")]
+            known += [row for (row,) in database.execute("SELECT record FROM endpoints WHERE record != ''")]
+    except sqlite3.Error:
+        return set()
+    records = [json.loads(text) for text in known]
+    names = {record.get("bridge") or record.get("host_interface") for record in records}
+    return {str(name) for name in names if name and os.path.exists(f"/sys/class/net/{name}")}
+
+
+def table_of(directory: Path) -> str:
+    """The nf_tables table of the store in *directory*, "" when there is none."""
+    name = f"wherry-{zlib.crc32(str(directory / 'root').encode()):08x}"
+    if os.geteuid() != 0:
+        return ""
+    found = (
+        subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout
+        if _has_nft()
+        else ""
+    )
+    return name if f"table inet {name}" in found.splitlines() else ""
+
+
 def of(directory: Path, ids: set[str] | None = None) -> list[str]:
     """One line for each thing left of the state in *directory* and of the containers *ids*."""
     found = [f"mount {point}" for point in mounts_of(directory)]
     for pid in processes_of(directory):
         found.append(f"process {pid}: {_read(f'/proc/{pid}/cmdline').replace(chr(0), ' ')[:200]}")
     found += [f"cgroup {path}" for path in cgroups_of((ids or set()) | container_ids(directory))]
-    return found
+    interfaces = interfaces_of(directory)
+    found += [f"interface {name}" for name in sorted(interfaces)]
+    if found or interfaces or not os.path.exists(directory / "root"):
+        return found
+    table = table_of(directory)
+    return [f"table {table}"] if table else []
 
 
 def settled(directory: Path, ids: set[str] | None = None, timeout: float = 5) -> list[str]:
@@ -125,6 +159,11 @@ def sweep(directory: Path) -> None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
+    for name in interfaces_of(directory):
+        subprocess.run(["ip", "link", "delete", name], check=False, capture_output=True)
+    table = table_of(directory)
+    if table:
+        subprocess.run(["nft", "delete", "table", "inet", table], check=False, capture_output=True)
     for point in reversed(mounts_of(directory)):
         subprocess.run(["umount", "-l", point], check=False, capture_output=True)
     for path in sorted(cgroups_of(ids), reverse=True):

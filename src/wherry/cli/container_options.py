@@ -69,11 +69,16 @@ OPTIONS = (
     ("hostname", "h", "string", "", "Container host name"),
     ("init", "", "bool", "", "Run an init inside the container that forwards signals and reaps processes"),
     ("interactive", "i", "bool", "", "Keep STDIN open even if not attached"),
+    ("ip", "", "string", "", "IPv4 address (e.g., 172.30.100.104)"),
+    ("ip6", "", "string", "", "IPv6 address (e.g., 2001:db8::33)"),
     ("ipc", "", "string", "", "IPC mode to use"),
     ("label", "l", "list", "", "Set meta data on a container"),
     ("label-file", "", "list", "", "Read in a line delimited file of labels"),
+    ("link", "", "list", "", "Add link to another container"),
+    ("link-local-ip", "", "list", "", "Container IPv4/IPv6 link-local addresses"),
     ("log-driver", "", "string", "", "Logging driver for the container"),
     ("log-opt", "", "list", "", "Log driver options"),
+    ("mac-address", "", "string", "", "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     ("memory", "m", "bytes", "", "Memory limit"),
     ("memory-reservation", "", "bytes", "", "Memory soft limit"),
     ("memory-swap", "", "bytes", "", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
@@ -81,7 +86,9 @@ OPTIONS = (
     ("mount", "", "mount", "", "Attach a filesystem mount to the container"),
     ("name", "", "string", "", "Assign a name to the container"),
     ("net", "", "network", "", ""),
+    ("net-alias", "", "list", "", ""),
     ("network", "", "network", "", "Connect a container to a network"),
+    ("network-alias", "", "list", "", "Add network-scoped alias for the container"),
     ("no-healthcheck", "", "bool", "", "Disable any container-specified HEALTHCHECK"),
     ("oom-kill-disable", "", "bool", "", "Disable OOM Killer"),
     ("oom-score-adj", "", "int", "", "Tune host's OOM preferences (-1000 to 1000)"),
@@ -89,6 +96,8 @@ OPTIONS = (
     ("pids-limit", "", "int", "", "Tune container pids limit (set -1 for unlimited)"),
     ("platform", "", "string", "", "Set platform if the image has more than one"),
     ("privileged", "", "bool", "", "Give extended privileges to this container"),
+    ("publish", "p", "list", "", "Publish a container's port(s) to the host"),
+    ("publish-all", "P", "bool", "", "Publish all exposed ports to random ports"),
     ("quiet", "q", "bool", "", "Suppress the pull output"),
     ("read-only", "", "bool", "", "Mount the container's root filesystem as read only"),
     ("restart", "", "string", "no", "Restart policy to apply when a container exits"),
@@ -111,8 +120,6 @@ OPTIONS = (
     ("workdir", "w", "string", "", "Working directory inside the container"),
 )
 
-_NETWORKS = "use --network none, host or container:NAME"
-_BRIDGE = "it needs bridge networks, which this version does not have; use --network host"
 _WINDOWS = "it is for Windows containers"
 UNSUPPORTED = (
     ("cpu-count", "", _WINDOWS),
@@ -120,17 +127,8 @@ UNSUPPORTED = (
     ("disable-content-trust", "", "content trust (Notary v1) is not implemented; refer to images by digest"),
     ("io-maxbandwidth", "", _WINDOWS),
     ("io-maxiops", "", _WINDOWS),
-    ("ip", "", _BRIDGE),
-    ("ip6", "", _BRIDGE),
     ("isolation", "", _WINDOWS),
     ("kernel-memory", "", "Linux no longer has this limit"),
-    ("link", "", _BRIDGE),
-    ("link-local-ip", "", _BRIDGE),
-    ("mac-address", "", _BRIDGE),
-    ("net-alias", "", _BRIDGE),
-    ("network-alias", "", _BRIDGE),
-    ("publish", "p", "published ports need bridge networks, which this version does not have; use --network host"),
-    ("publish-all", "P", "published ports need bridge networks, which this version does not have; use --network host"),
     ("storage-opt", "", "the storage has no options per container"),
     ("use-api-socket", "", "this version has no API socket"),
 )
@@ -186,10 +184,12 @@ CHECKS = {
     "health-timeout": _parsed("duration"),
     "label": _checked("label"),
     "log-opt": _parsed("option", "logging"),
+    "mac-address": _parsed("mac_address", "parse_port"),
     "memory": _parsed("size"),
     "memory-reservation": _parsed("size"),
     "memory-swap": _parsed("swap_size"),
     "mount": _checked("mount", "parse_mount", check=False),
+    "publish": _parsed("publish", "parse_port"),
     "shm-size": _parsed("size"),
     "sysctl": _parsed("sysctl"),
     "ulimit": _parsed("ulimit"),
@@ -277,7 +277,7 @@ def build(call: Call) -> ContainerOptions:
         if not 0 <= swappiness <= 100:
             raise InvalidArgument(f"invalid value: {swappiness}. Valid memory swappiness range is 0-100")
         fields["memory_swappiness"] = swappiness
-    fields["network_mode"] = _network(values)
+    _network(values, fields)
     _attach(values, fields)
     if values.keys() & _CONTEXTUAL:
         from wherry.cli.container_values import add
@@ -286,19 +286,30 @@ def build(call: Call) -> ContainerOptions:
     return ContainerOptions(**fields)
 
 
-def _network(values: dict[str, Any]) -> str:
-    """The network mode.  Without ``--network`` it is "none" (docs/decisions/0062-default-network.md)."""
+def _network(values: dict[str, Any], fields: dict[str, Any]) -> None:
+    """The networks; without ``--network`` the default one."""
     networks = values.get("net", []) + values.get("network", [])
-    if not networks:
-        return "none"
-    if len(networks) > 1:
-        raise InvalidArgument("a container can have one network in this version", hint=_NETWORKS)
-    mode: str = networks[0]
-    if mode in ("none", "host") or mode.startswith("container:"):
-        return mode
-    from wherry.cli.container_values import network
+    if len(networks) > 1 or values.keys() & _NETWORKING or (networks and "=" in networks[0]):
+        from wherry.cli.container_network import add
 
-    return network(mode)
+        add(values, networks, fields)
+    elif networks:
+        fields["network_mode"] = networks[0]
+
+
+_NETWORKING = frozenset(
+    (
+        "ip",
+        "ip6",
+        "link",
+        "link-local-ip",
+        "mac-address",
+        "net-alias",
+        "network-alias",
+        "publish",
+        "publish-all",
+    )
+)
 
 
 def _attach(values: dict[str, Any], fields: dict[str, Any]) -> None:

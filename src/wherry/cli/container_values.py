@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from wherry.errors import InvalidArgument, NotSupported
+from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def add(call: Call, fields: dict[str, Any]) -> None:
     if "expose" in values:
         from wherry.container.parse import expose
 
-        fields["exposed_ports"] = tuple(dict.fromkeys([port for text in values["expose"] for port in expose(text)]))
+        exposed = [port for text in values["expose"] for port in expose(text)]
+        fields["exposed_ports"] = tuple(dict.fromkeys([*fields.get("exposed_ports", ()), *exposed]))
     if values.get("no-healthcheck") or any(f"health-{name}" in values for name in ("cmd", "retries", *_HEALTH_TIMES)):
         _health(values, fields)
     if "restart" in values:
@@ -146,26 +147,3 @@ def _security(text: str) -> str:
     except InvalidArgument as error:
         raise InvalidArgument(f"opening seccomp profile ({value}) failed: {error.message}") from None
     return "seccomp=" + compact_profile(content, value)
-
-
-def network(text: str) -> str:
-    """The mode in ``--network`` that is not simply none, host or container:NAME."""
-    from wherry.container.parse_mount import csv_fields
-
-    name = text
-    if "=" in text:
-        name = ""
-        for field in csv_fields(text):
-            key, _equals, value = field.partition("=")
-            if key.lower() != "name":
-                raise NotSupported(
-                    f"--network {key}=… needs bridge networks, which this version does not have",
-                    hint="use --network none, host or container:NAME",
-                )
-            name = value
-        if name in ("none", "host") or name.startswith("container:"):
-            return name
-    raise NotSupported(
-        f"network {name} is not supported: this version has no bridge networks",
-        hint="use --network none, host or container:NAME",
-    )

@@ -30,7 +30,7 @@ class Places(Record):
     mount_label: str = ""
     apparmor_profile: str = ""
     graph: tuple[tuple[str, str], ...] = ()  # LowerDir, UpperDir, WorkDir, MergedDir
-    network: dict[str, Any] | None = None  # NetworkSettings
+    network: dict[str, Any] | None = None  # NetworkSettings, as `wherry.engine.network_settings` makes it
     exec_ids: tuple[str, ...] = ()
     health: Health = Health()
     size_rw: int | None = None
@@ -62,7 +62,7 @@ def inspect(record: ContainerRecord, state: State, places: Places) -> dict[str, 
         "GraphDriver": {"Data": dict(places.graph) or None, "Name": record.snapshotter},
         "Mounts": [mount_point(mount) for mount in record.mounts if mount.type != "tmpfs" or mount.listed],
         "Config": _config(record, places),
-        "NetworkSettings": places.network or _no_network(record.options),
+        "NetworkSettings": places.network,
     }
     if places.size_rw is not None:
         document["SizeRw"] = places.size_rw
@@ -189,7 +189,7 @@ def _host_config(record: ContainerRecord) -> dict[str, Any]:
         "ContainerIDFile": options.container_id_file,
         "LogConfig": {"Type": options.log_driver or "json-file", "Config": dict(sorted(options.log_opts))},
         "NetworkMode": options.network_mode or "bridge",
-        "PortBindings": {},
+        "PortBindings": _bindings(options),
         "RestartPolicy": {"Name": options.restart_policy or "no", "MaximumRetryCount": options.restart_retries},
         "AutoRemove": options.auto_remove,
         "VolumeDriver": options.volume_driver,
@@ -209,7 +209,7 @@ def _host_config(record: ContainerRecord) -> dict[str, Any]:
         "OomScoreAdj": options.oom_score_adj,
         "PidMode": options.pid_mode,
         "Privileged": options.privileged,
-        "PublishAllPorts": False,
+        "PublishAllPorts": options.publish_all,
         "ReadonlyRootfs": options.readonly_rootfs,
         "SecurityOpt": _listed(options.security_opt),
         "UTSMode": options.uts_mode,
@@ -326,31 +326,8 @@ def _mount_option(mount: Any) -> dict[str, Any]:
     return shown
 
 
-def _no_network(options: ContainerOptions) -> dict[str, Any]:
-    name = options.network_mode if options.network_mode in ("none", "host") else ""
-    endpoint: dict[str, Any] = {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "MacAddress": "",
-        "NetworkID": "",
-        "EndpointID": "",
-        "Gateway": "",
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "DNSNames": None,
-    }
-    return {
-        "Bridge": "",
-        "SandboxID": "",
-        "SandboxKey": "",
-        "Ports": {},
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "Gateway": "",
-        "MacAddress": "",
-        "Networks": {name: endpoint} if name else {},
-    }
+def _bindings(options: ContainerOptions) -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for binding in options.port_bindings:
+        found.setdefault(binding.port, []).append({"HostIp": binding.host_ip, "HostPort": binding.host_port})
+    return found

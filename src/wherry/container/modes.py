@@ -81,6 +81,10 @@ def _check_joined_network(options: ContainerOptions) -> None:
         raise InvalidArgument("conflicting options: dns and the network mode")
     if options.extra_hosts:
         raise InvalidArgument("conflicting options: custom host-to-IP mapping and the network mode")
+    if options.port_bindings or options.publish_all:
+        raise InvalidArgument("conflicting options: port publishing and the container type network mode")
+    if options.networks:
+        raise InvalidArgument("conflicting options: addresses and names, and the container type network mode")
     if options.exposed_ports:
         raise InvalidArgument("conflicting options: port exposing and the container type network mode")
 

@@ -60,6 +60,29 @@ class DeviceRequest(Record):
     options: Pairs = ()
 
 
+class NetworkOption(Record):
+    """One ``--network``: a network by name or id, and what the container is to be there (Docker API:
+    ``EndpointSettings``)."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    ipv4: str = ""
+    ipv6: str = ""
+    mac: str = ""
+    links: tuple[str, ...] = ()  # "container:alias"
+    link_local: tuple[str, ...] = ()
+    driver_options: Pairs = ()
+    gateway_priority: int = 0
+
+
+class PortBinding(Record):
+    """One ``--publish`` of one port of the container (Docker API: ``PortBinding``)."""
+
+    port: str  # "80/tcp"
+    host_ip: str = ""  # "": where the network says
+    host_port: str = ""  # "8080", "8000-8010" to choose from, "" for any
+
+
 class Ulimit(Record):
     """A resource limit by its short name ("nofile"); -1 is unlimited."""
 
@@ -121,6 +144,9 @@ class ContainerOptions(Record):
     volumes_from: tuple[str, ...] = ()
     volume_driver: str = ""
     network_mode: str = ""  # "none", "host", "container:ID", "bridge", a network's name; "" is the default
+    networks: tuple[NetworkOption, ...] = ()  # what is said about them; the one of network_mode may be among them
+    port_bindings: tuple[PortBinding, ...] = ()
+    publish_all: bool = False  # every exposed port, at any port of the host
     dns: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
@@ -175,6 +201,8 @@ class ContainerOptions(Record):
 
 _NESTED: dict[str, type[Record]] = {
     "mounts": MountOption,
+    "networks": NetworkOption,
+    "port_bindings": PortBinding,
     "devices": DeviceMapping,
     "device_requests": DeviceRequest,
     "ulimits": Ulimit,

@@ -6,6 +6,7 @@ import time
 
 from wherry.container.inspect import mount_point
 from wherry.container.state import status_text
+from wherry.engine import network_settings
 from wherry.engine.containers import find, list_containers, load, state, written
 from wherry.errors import InvalidArgument
 from wherry.store import images
@@ -41,7 +42,7 @@ class Listed:
     def document(self, *, size: bool = False) -> dict[str, Any]:
         """Docker's JSON; ``size`` measures what the container has written."""
         record, options = self.record, self.record.options
-        mode = options.network_mode or "none"
+        mode = options.network_mode
         words = [f"'{word}'" if " " in word else word for word in record.args]
         shown: dict[str, Any] = {
             "Id": record.id,
@@ -59,21 +60,25 @@ class Listed:
             "State": self.state.status,
             "Status": status_text(self.state, time.time_ns()),
             "HostConfig": {"NetworkMode": mode},
-            "NetworkSettings": {"Networks": {name: {"NetworkID": ""} for name in self.networks()}},
+            "NetworkSettings": {"Networks": self.networks()},
             "Mounts": [mount_point(mount) for mount in record.mounts if mount.type != "tmpfs" or mount.listed],
         }
 
-    def networks(self) -> list[str]:
-        """The names of its networks."""
-        return [self.record.options.network_mode or "none"]
+    def networks(self) -> dict[str, dict[str, Any]]:
+        """Its networks by name: Docker's ``EndpointSettings``."""
+        return network_settings.places(self.engine, self.record)
 
     def ports(self) -> list[dict[str, Any]]:
         """What it publishes, and what it only exposes: Docker's ``Port``."""
-        found = []
-        for text in self.record.options.exposed_ports:
+        found: list[dict[str, Any]] = []
+        for text, places in network_settings.ports(self.engine, self.record, self.state).items():
             port, _slash, protocol = text.partition("/")
-            found.append({"PrivatePort": int(port), "Type": protocol or "tcp"})
-        return found if self.state.running else []
+            known: dict[str, Any] = {"PrivatePort": int(port), "Type": protocol or "tcp"}
+            for place in places or ():
+                found.append({"IP": place["HostIp"], **known, "PublicPort": int(place["HostPort"])})
+            if not places:
+                found.append(known)
+        return found
 
     def _image(self) -> str:
         """The name it was made from, unless that now means another image; then the id."""
@@ -120,7 +125,7 @@ def _checks(engine: Engine, filters: Filters) -> list[tuple[Callable[[Listed, st
         "status": lambda one, text: one.state.status == text,
         "exited": lambda one, text: one.state.status == "exited" and one.state.exit_code == int(text),
         "health": lambda one, text: text == (one.state.health or "none"),
-        "network": lambda one, text: text in one.networks(),
+        "network": lambda one, text: any(text in (name, net["NetworkID"]) for name, net in one.networks().items()),
         "publish": lambda one, text: _has_port(
             text, [port for port in one.ports() if "PublicPort" in port], "PublicPort"
         ),

@@ -60,6 +60,7 @@ def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
     from wherry.container.inspect import Places
     from wherry.container.inspect import inspect as describe
     from wherry.container.logging import path as log_path
+    from wherry.engine import network_settings
     from wherry.monitor.log_file import lost_lines
 
     row = find(engine, name)
@@ -78,6 +79,7 @@ def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
         log_lost=lost_lines(log) if log else 0,
         hostname=os.uname().nodename if "host" in (record.options.uts_mode, record.options.network_mode) else "",
         graph=(("LowerDir", ":".join(mount.lower)), ("UpperDir", mount.upper), ("WorkDir", mount.work)),
+        network=network_settings.describe(engine, record, state(row)),
         size_rw=used if size else None,
         size_root=used + (image.size if image else 0) if size else None,
     )
@@ -144,7 +146,9 @@ def bury(engine: Engine, row: ContainerRow) -> None:
     The caller holds the container's lock."""
     record = load(row)
     from wherry.engine.clean import remove_container_files, remove_group, remove_tree
+    from wherry.engine.network import undo
 
+    undo(engine, record)
     if record.options.auto_remove:
         with engine.db.transaction():
             events.of_container(engine.db, record, "die", exitCode=str(KILLED))

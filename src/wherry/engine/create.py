@@ -12,10 +12,10 @@ from wherry.container import modes
 from wherry.container.check import check
 from wherry.container.merge import command, merge
 from wherry.container.record import ContainerRecord, new_id
-from wherry.engine import events
+from wherry.engine import events, places
 from wherry.errors import Conflict, InvalidArgument, WherryError
 from wherry.oci.image import ImageConfig
-from wherry.store import containers
+from wherry.store import containers, networks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from wherry.container.record import MountPoint
     from wherry.engine.engine import Engine
     from wherry.engine.undo import Undo
+    from wherry.network.model import EndpointSettings
     from wherry.store.images import ImageRow
 
 NAME_ATTEMPTS = 20
@@ -37,8 +38,9 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Und
     """Make a container and everything it keeps on disk.  Raises `InvalidArgument`, `Conflict`, `StorageFull` …"""
     _check_id_file(options)
     config = image_config(image)
-    merged = merge(options, config)
+    merged = places.with_default(engine, merge(options, config))
     check(merged, **_limits(merged))
+    wanted = places.decide(engine, merged)
     identity = new_id()
     mounts = _mounts(engine, merged, undo)
     namespace = _user_namespace(engine, merged, mounts)
@@ -59,7 +61,8 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Und
         runtime=_runtime(merged.runtime),
         userns_fallback=namespace.reason,
     )
-    record = _insert(engine, record, lease_ids=namespace.own and not engine.rootless and not record.id_base)
+    lease_ids = namespace.own and not engine.rootless and not record.id_base
+    record = _insert(engine, record, wanted, lease_ids=lease_ids)
     undo.callback(events.forget_container, engine.db, record)
     _make_directories(engine, record, undo)
     if any(mount.populate for mount in mounts):
@@ -149,8 +152,11 @@ def _user_namespace(engine: Engine, options: ContainerOptions, mounts: tuple[Mou
     )
 
 
-def _insert(engine: Engine, record: ContainerRecord, *, lease_ids: bool) -> ContainerRecord:
-    """Take the name (a random one when none was asked for), the ids and the hold on the image at once."""
+def _insert(
+    engine: Engine, record: ContainerRecord, wanted: list[tuple[str, EndpointSettings]], *, lease_ids: bool
+) -> ContainerRecord:
+    """Take the name (a random one when none was asked for), the ids, the places in networks and the hold on the image
+    at once."""
     for attempt in range(NAME_ATTEMPTS):
         named = record
         if not record.name:
@@ -167,6 +173,8 @@ def _insert(engine: Engine, record: ContainerRecord, *, lease_ids: bool) -> Cont
 
                     hold(engine, named)
                 leased = containers.insert(engine.db, row, lease_ids=lease_ids).id_base
+                for network_id, settings in wanted:
+                    networks.add_endpoint(engine.db, places.new_endpoint(network_id, named.id, settings))
                 events.of_container(engine.db, named, "create")
                 return named.replace(id_base=leased or named.id_base)
         except Conflict:

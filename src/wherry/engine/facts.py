@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
+    from wherry.engine.network import Sandbox
     from wherry.linux.ids import IdMap
     from wherry.oci.mount import Mount
 
@@ -25,7 +26,7 @@ _PORTS = "net.ipv4.ip_unprivileged_port_start"
 _RESOLVED = "/run/systemd/resolve/resolv.conf"
 
 
-def gather(engine: Engine, record: ContainerRecord, rootfs: Mount) -> Facts:
+def gather(engine: Engine, record: ContainerRecord, rootfs: Mount, sandbox: Sandbox | None = None) -> Facts:
     """Everything `wherry.container.spec.build` is told.  Writes the container's hosts, hostname and resolv.conf."""
     options, host = record.options, engine.host
     bounding = None
@@ -61,7 +62,7 @@ def gather(engine: Engine, record: ContainerRecord, rootfs: Mount) -> Facts:
             f"user {facts.identity.uid} does not exist in the container: only {_mapped(facts, record)} ids are mapped",
             hint="give more subordinate ids in /etc/subuid" if engine.rootless else "use --userns=host",
         )
-    return facts.replace(seccomp=seccomp(engine, record, facts), **_etc(engine, record, facts))
+    return facts.replace(seccomp=seccomp(engine, record, facts), **_etc(engine, record, facts, sandbox))
 
 
 def seccomp(engine: Engine, record: ContainerRecord, facts: Facts) -> dict[str, Any] | None:
@@ -147,7 +148,7 @@ def _joined(engine: Engine, record: ContainerRecord) -> dict[str, Any]:
     return found
 
 
-def _etc(engine: Engine, record: ContainerRecord, facts: Facts) -> dict[str, str]:
+def _etc(engine: Engine, record: ContainerRecord, facts: Facts, sandbox: Sandbox | None) -> dict[str, str]:
     """Write the three files of /etc, owned by the container's root; gives their paths as facts."""
     options = record.options
     on_host = options.network_mode == "host"
@@ -155,7 +156,12 @@ def _etc(engine: Engine, record: ContainerRecord, facts: Facts) -> dict[str, str
     directory = engine.layout.container(record.id)
     contents = {
         "hosts": files.hosts(
-            name, options.domainname, extra=options.extra_hosts, base=_read("/etc/hosts") if on_host else ""
+            name,
+            options.domainname,
+            addresses=sandbox.addresses if sandbox is not None else (),
+            extra=options.extra_hosts,
+            gateway=sandbox.gateway if sandbox is not None else "",
+            base=_read("/etc/hosts") if on_host else "",
         ),
         "hostname": files.hostname(name),
         "resolv.conf": files.resolv_conf(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from wherry.container.modes import container_of
 from wherry.container.record import ContainerRecord
 from wherry.container.state import EXITED, PAUSED, RESTARTING, RUNNING, State
 from wherry.engine import events
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from wherry.container.restart import BackOff
     from wherry.engine.engine import Engine
     from wherry.engine.health import HealthChecks
+    from wherry.engine.network import Sandbox
     from wherry.monitor.supervise import Supervisor
     from wherry.oci.mount import Mount
     from wherry.oci.runtime_spec import Spec
@@ -33,13 +35,16 @@ _SIGKILL = 9
 NOT_STARTED = 128  # exit code of a container that could not be started, where the error has none of its own
 
 
-def load(engine: Engine) -> None:
-    """Import and look up what the making of any container needs, while there is nothing else to do."""
+def load(engine: Engine, network: str) -> None:
+    """Import and look up what the making of a container needs, while there is nothing else to do."""
     from wherry.container import spec  # noqa: F401
     from wherry.engine import facts  # noqa: F401
     from wherry.linux import seccomp  # noqa: F401
     from wherry.monitor import keep, log, protocol, supervise  # noqa: F401
     from wherry.runtime import create  # noqa: F401
+
+    if has_sandbox(engine, network):
+        from wherry.engine import network as networks  # noqa: F401
 
     _ = engine.host
     engine.db.row("PRAGMA user_version")
@@ -64,15 +69,32 @@ class Life:
         self._began = 0.0  # by the clock that nobody sets
         self._back_off: BackOff | None = None
         self._checks: HealthChecks | None = None
+        self._sandbox: Sandbox | None = None
 
     def create(self, stdio: Stdio) -> Process | ExternalProcess:
         """With our own runtime, or the program that ``--runtime`` names."""
-        engine = self._engine
         if self._state.status == RESTARTING:  # it may have been renamed or changed since
-            self._record = load_record(containers.get(engine.db, self._record.id))
+            self._record = load_record(containers.get(self._engine.db, self._record.id))
         else:
             self._take()
-        record = self._record
+        process = self._create(stdio)
+        if self._sandbox is not None:
+            try:
+                self._sandbox.connect(f"/proc/{process.pid}/ns/net")
+            except BaseException:
+                process.delete()
+                raise
+        return process
+
+    def _create(self, stdio: Stdio) -> Process | ExternalProcess:
+        engine, record = self._engine, self._record
+        if has_sandbox(engine, record.options.network_mode):
+            from wherry.engine.network import Sandbox
+
+            if self._sandbox is not None:
+                self._sandbox.unplug()  # of the life before this one
+            self._sandbox = Sandbox(engine, record)
+            self._sandbox.prepare()
         rootfs = engine.snapshotter.mounts(
             record.diff_ids, record.id, idmap=bool(record.id_base), userxattr=engine.rootless
         )
@@ -80,7 +102,7 @@ class Life:
             from wherry.engine import local_driver
 
             local_driver.attach(engine, record)
-        spec = runtime_spec(engine, record, rootfs)
+        spec = runtime_spec(engine, record, rootfs, self._sandbox)
         bundle = write_bundle(engine, record, spec)
         if record.runtime == "wherry":
             from wherry.runtime.create import create
@@ -208,6 +230,8 @@ class Life:
         """It stays as it was, with the exit code that Docker's clients see; ``--rm`` removes it."""
         if self._lock.fd < 0:
             return  # somebody else's
+        if self._sandbox is not None:
+            self._sandbox.release()
         if self._state.status == RESTARTING:
             self._not_again(error)
             return
@@ -237,6 +261,8 @@ class Life:
 
     def exited(self, exit_code: int, oom_killed: bool) -> float | None:
         """It has ended; with ``--rm`` it is gone as soon as whoever waits is told."""
+        if self._sandbox is not None:
+            self._sandbox.release()
         if self._checks is not None:
             self._checks.end()
             self._checks, self._state = None, self._state.replace(health="unhealthy")
@@ -296,18 +322,25 @@ class Life:
         self._lock.release(remove=True)
         sweep(self._engine)
         precompiled.refresh()
+        if self._sandbox is not None:
+            self._sandbox.clean()
 
 
 def _code(error: BaseException | None) -> int:
     return error.exit_code if isinstance(error, WherryError) else NOT_STARTED
 
 
-def runtime_spec(engine: Engine, record: ContainerRecord, rootfs: Mount) -> Spec:
+def has_sandbox(engine: Engine, mode: str) -> bool:
+    """Whether a container of this network mode has networks of its own to be looked after."""
+    return not engine.rootless and mode not in ("none", "host") and not container_of(mode)
+
+
+def runtime_spec(engine: Engine, record: ContainerRecord, rootfs: Mount, sandbox: Sandbox | None = None) -> Spec:
     """The OCI runtime spec of a container on this host.  Raises what it can be refused for."""
     from wherry.container.spec import build
     from wherry.engine.facts import gather
 
-    spec = build(record, gather(engine, record, rootfs))
+    spec = build(record, gather(engine, record, rootfs, sandbox))
     if any(mount.relabel for mount in record.mounts):
         from wherry.container.relabel import relabel
 

@@ -24,7 +24,7 @@ def run(engine: Engine, options: ContainerOptions, streams: Streams, progress: P
     """Make a container from an image, start it, stay with it; its exit status, or 0 when the person detached."""
     from wherry.engine.start import new_monitor
 
-    with new_monitor(engine) as monitor:
+    with new_monitor(engine, options.network_mode) as monitor:
         image = get_image(engine, options, progress)
         start_container(engine, options, image, monitor)
     return stay(monitor, streams)
@@ -34,7 +34,7 @@ def run_detached(engine: Engine, options: ContainerOptions, progress: Progress) 
     """``run -d``: the same, and leave it running; its id, once its command runs."""
     from wherry.engine.start import new_monitor, wait_started
 
-    with new_monitor(engine) as monitor:
+    with new_monitor(engine, options.network_mode) as monitor:
         image = get_image(engine, options, progress)
         identity = start_container(engine, options, image, monitor)
         wait_started(monitor)

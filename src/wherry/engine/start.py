@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     Attach = tuple[bool, bool, bool] | None
 
 
-def new_monitor(engine: Engine) -> Monitor:
-    """Fork the monitor of a container to come; it gets ready while the container is created."""
+def new_monitor(engine: Engine, network: str = "") -> Monitor:
+    """Fork the monitor of a container to come; it gets ready while the container is created.
+
+    ``network`` is the container's network mode, as far as it is known.
+    """
 
     def own(details: dict[str, Any]) -> Owner:
         from wherry.engine.life import Life
@@ -27,7 +30,7 @@ def new_monitor(engine: Engine) -> Monitor:
     def load() -> None:
         from wherry.engine.life import load
 
-        load(engine)
+        load(engine, network)
 
     engine.will_fork()
     return Monitor(own, load)

@@ -11,6 +11,7 @@ import os
 
 from wherry.engine.clean import as_owner, remove_group, remove_tree
 from wherry.engine.containers import monitor_lock
+from wherry.engine.places import has_idle_bridge
 from wherry.store import containers
 
 TYPE_CHECKING = False
@@ -23,6 +24,10 @@ ENDED = ("exited", "dead")
 def sweep(engine: Engine) -> int:
     """Remove the remains of containers that are gone; how many there were.  Cheap when there are none."""
     layout = engine.layout
+    if not engine.rootless and has_idle_bridge(engine):
+        from wherry.engine.bridges import settle_unless_somebody_does
+
+        settle_unless_somebody_does(engine)
     kept, running = set(os.listdir(layout.containers)), set(os.listdir(layout.run_containers))
     if not kept and not running:
         return 0

@@ -9,7 +9,18 @@ from __future__ import annotations
 import _socket
 from struct import pack, unpack_from
 
-from wherry.linux.netlink import CREATE, EXCLUSIVE, Message, attribute, attributes, nested, number, string, text
+from wherry.linux.netlink import (
+    CREATE,
+    EXCLUSIVE,
+    REPLACE,
+    Message,
+    attribute,
+    attributes,
+    nested,
+    number,
+    string,
+    text,
+)
 from wherry.record import Record
 
 TYPE_CHECKING = False
@@ -20,7 +31,7 @@ NAME_BYTES = 15  # IFNAMSIZ without the zero
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
-_NEWROUTE, _GETROUTE = 24, 26
+_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _NEW = CREATE | EXCLUSIVE
 
 _ADDRESS, _NAME, _MTU, _LINK, _MASTER, _LINKINFO, _NS_FD = 1, 3, 4, 5, 10, 18, 28  # IFLA_*
@@ -29,10 +40,10 @@ _VETH_PEER, _MACVLAN_MODE, _IPVLAN_MODE, _VLAN_ID = 1, 1, 1, 1
 _BR_FORWARD_DELAY, _BR_STP = 1, 5  # IFLA_BR_*
 _PORT_HAIRPIN, _PORT_ISOLATED = 4, 33  # IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_TABLE = 1, 4, 5, 15
 _UP = 0x1
 _NODAD = 0x02
-_TABLE_MAIN, _PROTOCOL_BOOT, _SCOPE_UNIVERSE, _SCOPE_LINK, _UNICAST = 254, 3, 0, 253, 1
+_TABLE_MAIN, _PROTOCOL_BOOT, _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_NOWHERE, _UNICAST = 254, 3, 0, 253, 255, 1
 
 MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
@@ -80,11 +91,11 @@ def dummy(name: str, *, mac: str = "") -> Message:
 
 
 def veth(name: str, index: int, peer: str, peer_namespace: int, *, mac: str = "", mtu: int = 0) -> Message:
-    """Make the interface ``name`` with this index, up, here, and its other end ``peer`` in the network namespace of the
-    descriptor ``peer_namespace``."""
+    """Make the interface ``name`` with this index, and its other end ``peer`` in the network namespace of a descriptor;
+    both are down."""
     other = nested(_VETH_PEER, _link(0, 0), text(_NAME, peer), number(_NS_FD, peer_namespace), *_shared("", mtu))
     info = _info("veth", nested(_DATA, other))
-    body = [_link(index, _UP), text(_NAME, name), info, *_shared(mac, mtu)]
+    body = [_link(index, 0), text(_NAME, name), info, *_shared(mac, mtu)]
     return Message(_NEWLINK, _NEW, b"".join(body), f"create the interface {name}")
 
 
@@ -155,13 +166,16 @@ def delete_address(index: int, value: str) -> Message:
     return Message(_DELADDR, 0, _address(index, value, False), f"remove the address {value}")
 
 
-def route(gateway: str, *, index: int, priority: int = 0) -> Message:
-    """Make a default route by way of ``gateway``."""
+def route(gateway: str, *, index: int) -> Message:
+    """Make the default route of its family one by way of ``gateway``."""
     packed = packed_address(gateway)
     body = _route(len(packed), 0, _SCOPE_UNIVERSE) + attribute(_RTA_GATEWAY, packed) + number(_RTA_OIF, index)
-    if priority:
-        body += number(_RTA_PRIORITY, priority)
-    return Message(_NEWROUTE, _NEW, body, f"add the default route by way of {gateway}")
+    return Message(_NEWROUTE, CREATE | REPLACE, body, f"set the default route by way of {gateway}")
+
+
+def no_route(*, ipv6: bool) -> Message:
+    """Remove the default route of a family."""
+    return Message(_DELROUTE, 0, _route(16 if ipv6 else 4, 0, _SCOPE_NOWHERE), "remove the default route")
 
 
 def device_route(destination: str, index: int) -> Message:

@@ -6,10 +6,15 @@ can live beside other stores' in one table.
 
 from __future__ import annotations
 
+from wherry import fastjson
 from wherry.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from wherry.store.networks import NetworkRow
+
     Pairs = tuple[tuple[str, str], ...]
 
 ANY_IPV4 = "0.0.0.0"
@@ -51,6 +56,7 @@ class Network(Record):
     subnets: tuple[Subnet, ...] = ()
     internal: bool = False
     attachable: bool = False
+    configured: bool = False  # somebody chose its subnet, so addresses in it may be asked for
     enable_ipv4: bool = True
     enable_ipv6: bool = False
     icc: bool = True
@@ -77,6 +83,19 @@ class Network(Record):
         return next((subnet for subnet in self.subnets if subnet.is_ipv6), None)
 
 
+class EndpointSettings(Record):
+    """What was asked for when a container was connected to a network; it outlives the container's runs."""
+
+    ipv4: str = ""
+    ipv6: str = ""
+    mac: str = ""
+    aliases: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()  # "container:alias"
+    link_local: tuple[str, ...] = ()  # more addresses, of the link alone
+    driver_options: Pairs = ()
+    gateway_priority: int = 0  # the network with the highest has the default route
+
+
 class Endpoint(Record):
     """A container's place in a network, as long as the container runs.
 
@@ -94,6 +113,7 @@ class Endpoint(Record):
     ipv6: str = ""
     gateway: str = ""
     gateway6: str = ""
+    gateway_priority: int = 0
     aliases: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # what the name server answers for: name, aliases, short id
 
@@ -113,3 +133,45 @@ class PublishedPort(Record):
     bridge: str
     network_id: str
     container_id: str
+
+
+def to_json(value: Record, *left_out: str) -> str:
+    """One line of JSON with the fields that differ from their defaults."""
+    document = {
+        field: _plain(getattr(value, field))
+        for field in value._fields
+        if field not in left_out and getattr(value, field) != value._defaults.get(field)
+    }
+    return fastjson.dumps(document)
+
+
+def from_row(row: NetworkRow) -> Network:
+    """The network in a row.  Fields that this version does not know are left out: a newer one wrote them."""
+    fields = _known(Network, row.record)
+    fields["subnets"] = tuple([Subnet(**{**one, "aux_addresses": _frozen(one.get("aux_addresses", []))})
+                               for one in fastjson.loads(row.record).get("subnets", [])])  # fmt: skip
+    return Network(**(fields | {"id": row.id, "name": row.name, "created": row.created}))
+
+
+def endpoint_from(record: str) -> Endpoint:
+    """The endpoint in a row, as `to_json` wrote it."""
+    return Endpoint(**_known(Endpoint, record))
+
+
+def settings_from(record: str) -> EndpointSettings:
+    """The settings in a row."""
+    return EndpointSettings(**_known(EndpointSettings, record))
+
+
+def _known(cls: type[Record], record: str) -> dict[str, Any]:
+    return {name: _frozen(value) for name, value in fastjson.loads(record).items() if name in cls._fields}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return {field: _plain(getattr(value, field)) for field in value._fields}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple([_frozen(item) for item in value]) if isinstance(value, list) else value

@@ -65,6 +65,28 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TRIGGER health_kept AFTER DELETE ON containers BEGIN DELETE FROM health WHERE id = old.id; END",
     ),
     ("CREATE TABLE manifest_lists (name TEXT PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID",),
+    (
+        """CREATE TABLE networks (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, record TEXT NOT NULL,
+           created INTEGER NOT NULL)""",
+        """CREATE TABLE endpoints (id TEXT PRIMARY KEY, network_id TEXT NOT NULL, container_id TEXT NOT NULL,
+           settings TEXT NOT NULL, active INTEGER NOT NULL, ipv4 TEXT NOT NULL, ipv6 TEXT NOT NULL,
+           record TEXT NOT NULL)""",
+        "CREATE UNIQUE INDEX endpoints_places ON endpoints(container_id, network_id)",
+        "CREATE UNIQUE INDEX endpoints_ipv4 ON endpoints(network_id, ipv4) WHERE ipv4 != ''",
+        "CREATE UNIQUE INDEX endpoints_ipv6 ON endpoints(network_id, ipv6) WHERE ipv6 != ''",
+        """CREATE TABLE ports (protocol TEXT NOT NULL, host_ip TEXT NOT NULL, host_port INTEGER NOT NULL,
+           container_ip TEXT NOT NULL, container_port INTEGER NOT NULL, bridge TEXT NOT NULL,
+           network_id TEXT NOT NULL, container_id TEXT NOT NULL,
+           PRIMARY KEY (protocol, host_port, host_ip)) WITHOUT ROWID""",
+        """CREATE TRIGGER containers_gone AFTER DELETE ON containers BEGIN
+           DELETE FROM endpoints WHERE container_id = OLD.id;
+           DELETE FROM ports WHERE container_id = OLD.id; END""",
+        *[
+            f"""INSERT INTO networks VALUES (lower(hex(randomblob(32))), '{name}', '{{"driver":"{driver}"}}',
+                CAST(strftime('%s', 'now') AS INTEGER) * 1000000000)"""
+            for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null"))
+        ],
+    ),
 )
 """Statement by statement, what makes schema version N+1 out of version N.  Entries are only ever added at the end."""
 

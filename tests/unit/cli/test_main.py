@@ -53,7 +53,7 @@ def run(*arguments: str, environ: dict[str, str] | None = None) -> subprocess.Co
         (["container", "ls", "x"], 1, "", "wherry: 'wherry container ls' accepts no arguments\n\nUsage:  wherry"),
         (["run"], 1, "", "wherry: 'wherry run' requires at least 1 argument\n"),
         (["run", "--foo"], 125, "", "unknown flag: --foo\n"),
-        (["run", "-p", "80:80", "x"], 125, "", "wherry: -p, --publish is not supported: published ports need"),
+        (["run", "--cpu-count", "1", "x"], 125, "", "wherry: --cpu-count is not supported: it is for Windows"),
         (["run", "-it", "x"], 1, "", "the input device is not a TTY\n"),
         (["run", "--rm", "--help"], 0, "Usage:  wherry run [OPTIONS] IMAGE [COMMAND] [ARG...]\n", ""),
         (["--root", "relative", "images"], 1, "", 'wherry: --root "relative": the path must be absolute\n'),

@@ -1,0 +1,268 @@
+"""The networks of one container while it runs: addresses, ports, interfaces, and their undoing.
+
+A `Sandbox` lives in the container's monitor.  `prepare` takes what only one can have, in one transaction; `connect`
+makes the interfaces and rules once the container's process is there; `release` gives back what others may want at once,
+and `clean` what nobody waits for.  A sandbox that is gone leaves rows that `wherry.engine.networks.settle` finds.
+"""
+
+from __future__ import annotations
+
+import os
+
+from wherry.engine import bridges
+from wherry.errors import NotFound
+from wherry.linux.netlink import Socket
+from wherry.network import addresses, endpoint, ports
+from wherry.network.endpoint import Place
+from wherry.network.model import (
+    ANY_IPV4,
+    ANY_IPV6,
+    Endpoint,
+    Network,
+    PublishedPort,
+    endpoint_from,
+    from_row,
+    settings_from,
+    to_json,
+)
+from wherry.store import networks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wherry.container.record import ContainerRecord
+    from wherry.engine.engine import Engine
+    from wherry.network.model import EndpointSettings
+    from wherry.network.ports import Held
+    from wherry.store.networks import EndpointRow
+
+
+class Sandbox:
+    """See the module."""
+
+    def __init__(self, engine: Engine, record: ContainerRecord) -> None:
+        self._engine = engine
+        self._record = record
+        self._held: list[Held] = []
+        self._interfaces: list[Endpoint] = []
+        self._released = False
+        self.places: tuple[Place, ...] = ()
+        self.ports: tuple[PublishedPort, ...] = ()
+
+    def prepare(self) -> None:
+        """Make the bridges, take addresses and ports.  Raises what keeps the container from them; then it has none."""
+        db, record = self._engine.db, self._record
+        rows = networks.endpoints_of(db, record.id)
+        if not rows:
+            return
+        with bridges.hold(self._engine, [row.network_id for row in rows]) as found:
+            try:
+                with db.transaction():
+                    self.places = allocate(self._engine, record, rows, found)
+                    self._take_ports()
+            except BaseException:
+                self._let_go()
+                raise
+
+    def _take_ports(self) -> None:
+        place = gateways(self.places)[0] or gateways(self.places)[1]
+        wanted = wanted_ports(self._record)
+        if place is None or place.network.driver != "bridge" or not wanted:
+            return
+        taken: list[PublishedPort] = []
+        for one in wanted:
+            hosts = host_addresses(one, place)
+            if one.first and one.first == one.last:
+                bridges.check_ports(self._engine, one.protocol, hosts, one.first)
+            held = ports.hold(one, hosts)
+            self._held.append(held)
+            taken += [published(one, address, held.port, place, self._record.id) for address, _ in held.sockets]
+        networks.add_ports(self._engine.db, [networks.PortRow(**port.as_dict()) for port in taken])
+        self.ports = tuple(taken)
+
+    def connect(self, namespace: str) -> None:
+        """Make the interfaces in the container's network namespace, a path, and let packets through."""
+        if not self.places:
+            return
+        with Socket() as host:
+            endpoint.plug(namespace, self.places, gateways(self.places), host)
+        bridges.open_firewall(self._engine, [place.network for place in self.places], self.ports)
+
+    def release(self) -> None:
+        """Its addresses and ports are free for others; the rows of the ports go first, then their rules."""
+        if not self.places or self._released:
+            return
+        self._released = True
+        taken = self.ports
+        self._interfaces = active_endpoints(self._engine, self._record.id)
+        networks.deactivate(self._engine.db, self._record.id)
+        if taken:
+            bridges.close_firewall(self._engine, self.places[0].network, taken)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for held in self._held:
+            for _address, socket in held.sockets:
+                if socket is not None:
+                    socket.close()
+        self._held.clear()
+        self.ports = ()
+
+    def clean(self) -> None:
+        """Remove interfaces that others keep from ending with the namespace, and bridges that nobody uses."""
+        self.unplug()
+        if self.places:
+            bridges.linger(self._engine, [place.network for place in self.places])
+
+    def unplug(self) -> None:
+        """Remove the interfaces of the life that has ended; most have gone with their namespace."""
+        if self._interfaces:
+            with Socket() as host:
+                for one in self._interfaces:
+                    endpoint.unplug(one, host)
+            self._interfaces = []
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Its own addresses, without prefixes, in the order of its networks."""
+        found = [text for place in self.places for text in (place.endpoint.ipv4, place.endpoint.ipv6) if text]
+        return tuple([text.partition("/")[0] for text in found])
+
+    @property
+    def gateway(self) -> str:
+        """The host's address on its network, or ""."""
+        place = gateways(self.places)[0]
+        return place.endpoint.gateway if place is not None else ""
+
+
+def undo(engine: Engine, record: ContainerRecord) -> None:
+    """What a sandbox would have done at the end of a container whose monitor was killed."""
+    if engine.rootless:
+        return
+    rows = [row for row in networks.endpoints_of(engine.db, record.id) if row.active]
+    if not rows:
+        return
+    taken = [PublishedPort(**row.as_dict()) for row in networks.ports_of(engine.db, record.id)]
+    networks.deactivate(engine.db, record.id)
+    for identity in {port.network_id for port in taken}:
+        network = from_row(networks.find(engine.db, identity))
+        bridges.close_firewall(engine, network, [port for port in taken if port.network_id == identity])
+    with Socket() as host:
+        for row in rows:
+            endpoint.unplug(endpoint_from(row.record), host)
+
+
+def allocate(
+    engine: Engine, record: ContainerRecord, rows: Sequence[EndpointRow], found: dict[str, Network]
+) -> tuple[Place, ...]:
+    """Give the endpoints in ``rows`` addresses and interface names; within a transaction."""
+    places: list[Place] = []
+    names = {one.interface for one in active_endpoints(engine, record.id)}
+    for row in rows:
+        network = found.get(row.network_id)
+        if network is None:
+            raise NotFound("network", row.network_id, f"network {row.network_id} not found")
+        if network.driver in ("host", "null"):
+            networks.activate(engine.db, row.id, "", "", to_json(Endpoint(row.id, network.id, record.id)))
+            continue
+        settings = settings_from(row.settings)
+        number = 0
+        while f"{network.container_prefix}{number}" in names:
+            number += 1
+        names.add(f"{network.container_prefix}{number}")
+        made = _endpoint(engine, record, network, row, settings, f"{network.container_prefix}{number}")
+        networks.activate(engine.db, row.id, made.ipv4.partition("/")[0], made.ipv6.partition("/")[0], to_json(made))
+        places.append(Place(network, made))
+    return tuple(places)
+
+
+def _endpoint(
+    engine: Engine,
+    record: ContainerRecord,
+    network: Network,
+    row: EndpointRow,
+    settings: EndpointSettings,
+    interface: str,
+) -> Endpoint:
+    taken = networks.addresses_in(engine.db, network.id)
+    ipv4, ipv6 = network.ipv4, network.ipv6
+    four = addresses.free_address(ipv4, taken, settings.ipv4) if ipv4 is not None else ""
+    six = addresses.free_address(ipv6, taken, settings.ipv6) if ipv6 is not None else ""
+    return Endpoint(
+        id=row.id,
+        network_id=network.id,
+        container_id=record.id,
+        interface=interface,
+        host_interface=f"wv{os.urandom(5).hex()}" if network.driver == "bridge" else "",
+        mac="" if network.driver == "ipvlan" else settings.mac or addresses.mac_of(four),
+        ipv4=f"{four}/{ipv4.prefix_length}" if ipv4 is not None else "",
+        ipv6=f"{six}/{ipv6.prefix_length}" if ipv6 is not None else "",
+        gateway="" if network.internal or ipv4 is None else ipv4.gateway,
+        gateway6="" if network.internal or ipv6 is None else ipv6.gateway,
+        gateway_priority=settings.gateway_priority,
+        aliases=settings.aliases,
+        names=tuple(dict.fromkeys((record.name, *settings.aliases, record.short_id))),
+    )
+
+
+def active_endpoints(engine: Engine, container_id: str) -> list[Endpoint]:
+    """What a running container is in its networks."""
+    return [endpoint_from(row.record) for row in networks.endpoints_of(engine.db, container_id) if row.active]
+
+
+def gateways(places: Sequence[Place]) -> tuple[Place | None, Place | None]:
+    """Who has the default routes, IPv4 and IPv6: the highest priority, then the first by name."""
+    order = sorted(places, key=lambda place: (-place.endpoint.gateway_priority, place.network.name))
+    usable = [place for place in order if not place.network.internal]
+    return (
+        next((place for place in usable if place.endpoint.ipv4), None),
+        next((place for place in usable if place.endpoint.ipv6), None),
+    )
+
+
+def wanted_ports(record: ContainerRecord) -> list[ports.Wanted]:
+    """What ``--publish`` and ``--publish-all`` ask for."""
+    options = record.options
+    if not (options.port_bindings or options.publish_all):
+        return []
+    found = []
+    for binding in options.port_bindings:
+        port, _, protocol = binding.port.partition("/")
+        low, dash, high = binding.host_port.partition("-")
+        first = int(low or 0)
+        found.append(ports.Wanted(protocol or "tcp", int(port), binding.host_ip, first, int(high) if dash else first))
+    if options.publish_all:
+        bound = {binding.port for binding in options.port_bindings}
+        for exposed in options.exposed_ports:
+            port, _, protocol = exposed.partition("/")
+            if exposed not in bound:
+                found.append(ports.Wanted(protocol or "tcp", int(port)))
+    return found
+
+
+def host_addresses(wanted: ports.Wanted, place: Place) -> tuple[str, ...]:
+    """Where a port is to be taken: as asked, else where the network says, in both families where the container has
+    both."""
+    if wanted.host_ip:
+        return (wanted.host_ip,)
+    default = place.network.host_binding
+    if default in ("", ANY_IPV4, ANY_IPV6):
+        return (ANY_IPV4, ANY_IPV6) if place.endpoint.ipv6 else (ANY_IPV4,)
+    return (default,)
+
+
+def published(wanted: ports.Wanted, host_ip: str, port: int, place: Place, container_id: str) -> PublishedPort:
+    """The port as the firewall and `ps` know it; to the container's address of the same family where it has one."""
+    own = place.endpoint
+    address = (own.ipv6 or own.ipv4) if ":" in host_ip else (own.ipv4 or own.ipv6)
+    return PublishedPort(
+        protocol=wanted.protocol,
+        host_ip=host_ip,
+        host_port=port,
+        container_ip=address.partition("/")[0],
+        container_port=wanted.port,
+        bridge=place.network.bridge,
+        network_id=place.network.id,
+        container_id=container_id,
+    )

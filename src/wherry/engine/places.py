@@ -1,0 +1,122 @@
+"""Which networks a new container is to have a place in, decided when it is created."""
+
+from __future__ import annotations
+
+import os
+
+from wherry.container.modes import container_of
+from wherry.container.options import NetworkOption
+from wherry.errors import InvalidArgument, NotSupported
+from wherry.network.model import EndpointSettings, from_row, to_json
+from wherry.store import networks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.container.options import ContainerOptions
+    from wherry.engine.engine import Engine
+    from wherry.network.model import Network
+    from wherry.store.networks import EndpointRow
+
+DEFAULT = "bridge"
+NONE = "none"
+
+
+def with_default(engine: Engine, options: ContainerOptions) -> ContainerOptions:
+    """Options that name their network: without ``--network`` it is "bridge", and "none" without root."""
+    if options.network_mode in ("", "default"):
+        mode = NONE if engine.rootless else DEFAULT
+        named = tuple([one if one.name else one.replace(name=mode) for one in options.networks])
+        return options.replace(network_mode=mode, networks=named)
+    return options
+
+
+def decide(engine: Engine, options: ContainerOptions) -> list[tuple[str, EndpointSettings]]:
+    """(network id, settings) for every place.  Raises `NotFound` for a network, `InvalidArgument` for settings that it
+    cannot fulfil, `NotSupported` without root."""
+    mode = options.network_mode
+    if container_of(mode):
+        return []
+    said = {one.name: one for one in options.networks}
+    names = [mode, *[name for name in said if name != mode]]
+    found: dict[str, tuple[str, EndpointSettings]] = {}
+    for name in names:
+        network = from_row(networks.find(engine.db, name))
+        if engine.rootless and network.driver != "null" and network.driver != "host":
+            raise NotSupported(
+                f"network {name} is not supported without root", hint="use --network none, host or container:NAME"
+            )
+        settings = settings_of(said.get(name, NetworkOption(name)))
+        check(network, settings)
+        for link in settings.links:
+            from wherry.engine.containers import find
+
+            find(engine, link.partition(":")[0])
+        if network.id in found:
+            raise InvalidArgument(f'network "{name}" is specified multiple times')
+        found[network.id] = (network.id, settings)
+    return list(found.values())
+
+
+def settings_of(option: NetworkOption) -> EndpointSettings:
+    """What an option asks for, with addresses as the kernel writes them."""
+    if option == NetworkOption(option.name):
+        return EndpointSettings()
+    from wherry.network.addresses import normal
+
+    return EndpointSettings(
+        ipv4=normal(option.ipv4) if option.ipv4 else "",
+        ipv6=normal(option.ipv6) if option.ipv6 else "",
+        mac=option.mac,
+        aliases=option.aliases,
+        links=option.links,
+        link_local=option.link_local,
+        driver_options=option.driver_options,
+        gateway_priority=option.gateway_priority,
+    )
+
+
+def check(network: Network, settings: EndpointSettings) -> None:
+    """Raises `InvalidArgument`, in Docker's words, for what a container cannot ask of this network."""
+    if network.driver in ("host", "null"):
+        if settings.mac:
+            raise InvalidArgument(f"conflicting options: mac-address and the network mode {network.name}")
+        if settings != EndpointSettings():
+            raise InvalidArgument(f"conflicting options: addresses and names, and the network mode {network.name}")
+        return
+    if network.name == DEFAULT:
+        if settings.aliases:
+            raise InvalidArgument("network-scoped aliases are only supported for user-defined networks")
+        if settings.ipv4 or settings.ipv6:
+            raise InvalidArgument("user specified IP address is supported on user defined networks only")
+    for address, what in ((settings.ipv4, "IPv4"), (settings.ipv6, "IPv6")):
+        if not address:
+            continue
+        if (":" in address) != (what == "IPv6"):
+            raise InvalidArgument(f"invalid {what} address: {address}")
+        subnets = [one for one in network.subnets if one.is_ipv6 == (what == "IPv6")]
+        from wherry.network.addresses import Range
+
+        if not network.configured:
+            raise InvalidArgument(
+                "user specified IP address is supported only when connecting to networks with user configured subnets",
+                hint=f"create {network.name} with --subnet",
+            )
+        if not any(Range(one.subnet).holds(address) for one in subnets):
+            raise InvalidArgument(
+                f"no configured subnet or ip-range contain the IP address {address}",
+                hint=f"network {network.name} has {', '.join([one.subnet for one in subnets]) or f'no {what} subnet'}",
+            )
+    if settings.link_local:
+        raise NotSupported("link-local addresses are not supported", hint="leave out --link-local-ip")
+
+
+def new_endpoint(network_id: str, container_id: str, settings: EndpointSettings) -> EndpointRow:
+    """The row of a place."""
+    return networks.EndpointRow(os.urandom(32).hex(), network_id, container_id, to_json(settings))
+
+
+def has_idle_bridge(engine: Engine) -> bool:
+    """Whether the default network's bridge is there for nobody."""
+    network = from_row(networks.find(engine.db, DEFAULT))
+    there = bool(network.bridge) and os.path.exists(f"/sys/class/net/{network.bridge}")
+    return there and not networks.active_count(engine.db, network.id)

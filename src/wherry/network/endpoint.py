@@ -1,0 +1,183 @@
+"""A container's end of a network: an interface in its network namespace, with addresses and routes.
+
+All is made from inside the namespace, in two sends, and one more on the host's side; when the namespace ends the
+interfaces end with it, on both sides.
+"""
+
+from __future__ import annotations
+
+import os
+
+from wherry.errors import NotSupported, SystemFailure
+from wherry.linux import links, namespaces
+from wherry.linux.netlink import NetlinkFailure, Socket
+from wherry.network.bridge import write
+from wherry.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from wherry.linux.netlink import Message
+    from wherry.network.model import Endpoint, Network
+
+_FIRST_INDEX = 100  # of the interfaces: tunnels of the kernel's own may have the lowest
+
+
+class Place(Record):
+    """A network and what the container is in it."""
+
+    network: Network
+    endpoint: Endpoint
+
+
+class Inside:
+    """``with Inside(namespace) as socket:`` this thread is in a network namespace, and speaks netlink there.
+
+    ``namespace`` is a path or a descriptor; ``host`` is a descriptor of the namespace that the thread comes from.
+    Entering it takes privileges over its owner, which the host's root has.
+    """
+
+    __slots__ = ("_namespace", "_socket", "host")
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self._socket: Socket | None = None
+        self.host = -1
+
+    def __enter__(self) -> Self:
+        try:
+            inner = os.open(self._namespace, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise SystemFailure("enter the container's network", "open", error.errno or 0) from None
+        try:
+            self.host = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            namespaces.enter(inner, namespaces.CLONE_NEWNET)
+        except OSError as error:
+            raise SystemFailure("enter the container's network", "setns", error.errno or 0) from None
+        finally:
+            os.close(inner)
+        self._socket = Socket()
+        return self
+
+    @property
+    def socket(self) -> Socket:
+        """Speaks for the namespace."""
+        assert self._socket is not None
+        return self._socket
+
+    def __exit__(self, *_error: object) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        namespaces.enter(self.host, namespaces.CLONE_NEWNET)
+        os.close(self.host)
+
+
+def plug(namespace: str, places: Sequence[Place], gateways: tuple[Place | None, Place | None], host: Socket) -> None:
+    """Give the namespace an interface in every network.  ``gateways`` have the default routes, IPv4 and IPv6; ``host``
+    speaks for the host.  What was made is removed when something fails."""
+    made: list[Place] = []
+    try:
+        with Inside(namespace) as inside:
+            indices: dict[str, int] = {}
+            for place in places:
+                made.append(place)
+                indices[place.endpoint.interface] = _make(inside, place, host)
+            inside.socket.do(links.up("lo"), *_default_routes(gateways, indices))
+        for place in places:
+            if place.endpoint.host_interface:
+                _join(host, place)
+    except BaseException:
+        for place in made:
+            unplug(place.endpoint, host)
+        raise
+
+
+def reroute(namespace: str, gateways: tuple[Place | None, Place | None]) -> None:
+    """Set the default routes after a container was connected to a network, or disconnected."""
+    with Inside(namespace) as inside:
+        indices = {link.name: link.index for link in links.links(inside.socket)}
+        for place, ipv6 in zip(gateways, (False, True), strict=True):
+            wanted = _default_routes((None, place) if ipv6 else (place, None), indices)
+            if wanted:
+                inside.socket.do(*wanted)
+            elif any(
+                route.destination == "" and (":" in route.gateway) == ipv6 for route in links.routes(inside.socket)
+            ):
+                inside.socket.do(links.no_route(ipv6=ipv6))
+
+
+def _make(inside: Inside, place: Place, host: Socket) -> int:
+    network, endpoint = place.network, place.endpoint
+    interface = endpoint.interface
+    if network.driver == "bridge":
+        index = _FIRST_INDEX + int(interface.lstrip(network.container_prefix) or 0)
+        pair = (interface, index, endpoint.host_interface, inside.host)
+        inside.socket.do(links.veth(*pair, mac=endpoint.mac, mtu=network.mtu))
+    else:
+        index = _make_child(inside, place, host)
+    ipv6 = f"/proc/sys/net/ipv6/conf/{interface}"
+    if os.path.isdir(ipv6):
+        write(f"{ipv6}/disable_ipv6", "0" if endpoint.ipv6 else "1")
+        if endpoint.ipv6:
+            write(f"{ipv6}/accept_ra", "0")
+    wanted: list[Message] = [links.up(index)]
+    wanted += [links.address(index, address) for address in (endpoint.ipv4, endpoint.ipv6) if address]
+    inside.socket.do(*wanted)
+    return index
+
+
+def _make_child(inside: Inside, place: Place, host: Socket) -> int:
+    """A macvlan or ipvlan: made on the host, where its parent is, and born in the namespace."""
+    network, endpoint = place.network, place.endpoint
+    parent = links.find(host, network.parent)
+    if parent is None:
+        raise NotSupported(f"the parent interface {network.parent} of network {network.name} does not exist")
+    inner = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if network.driver == "macvlan":
+            mode = network.mode or "bridge"
+            made = links.macvlan(endpoint.interface, parent.index, mode, inner, mac=endpoint.mac, mtu=network.mtu)
+        else:
+            made = links.ipvlan(endpoint.interface, parent.index, network.mode or "l2", inner, mtu=network.mtu)
+        host.do(made)
+    finally:
+        os.close(inner)
+    found = links.find(inside.socket, endpoint.interface)
+    if found is None:
+        raise SystemFailure(f"find the interface {endpoint.interface}", "netlink", 19)
+    return found.index
+
+
+def _default_routes(gateways: tuple[Place | None, Place | None], indices: dict[str, int]) -> list[Message]:
+    found: list[Message] = []
+    for place, ipv6 in zip(gateways, (False, True), strict=True):
+        if place is None:
+            continue
+        index = indices[place.endpoint.interface]
+        gateway = place.endpoint.gateway6 if ipv6 else place.endpoint.gateway
+        if gateway:
+            found.append(links.route(gateway, index=index))
+        elif place.network.driver == "ipvlan" and place.network.mode.startswith("l3"):
+            found.append(links.device_route("::/0" if ipv6 else "0.0.0.0/0", index))
+    return found
+
+
+def _join(host: Socket, place: Place) -> None:
+    link = links.find(host, place.network.bridge)
+    if link is None:
+        raise NotSupported(f"the bridge {place.network.bridge} of network {place.network.name} was removed meanwhile")
+    name = place.endpoint.host_interface
+    host.do(links.join(name, link.index), links.port(name, hairpin=True, isolated=not place.network.icc))
+
+
+def unplug(endpoint: Endpoint, host: Socket) -> None:
+    """Remove an interface of a bridge network from both sides; no error when it is gone."""
+    if not endpoint.host_interface:
+        return
+    try:
+        host.do(links.delete(endpoint.host_interface))
+    except NetlinkFailure as error:
+        if error.errno != 19:
+            raise
