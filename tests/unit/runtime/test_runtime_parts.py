@@ -63,13 +63,13 @@ def test_the_stub_runs_a_command_and_reports() -> None:
     """By itself: it executes argv[0] with the rest, and says which error it met."""
     for command, expected in ((b"/bin/true", b""), (b"/no/such", b"X\x02")):
         read, write = os.pipe()
-        stub = shield.make(5)
+        stub = shield.make(201)
         pid = os.fork()
         if pid == 0:
             try:
-                os.dup2(stub, 20, inheritable=True)
-                os.dup2(write, 5, inheritable=True)
-                os.execve(20, [command, b"true"], {})
+                os.dup2(stub, 200, inheritable=True)
+                os.dup2(write, 201, inheritable=True)
+                os.execve(200, [command, b"true"], {})
             finally:
                 os._exit(99)
         os.close(write)
