@@ -140,6 +140,8 @@ PROBES: dict[str, Callable[[], bool]] = {
     "iperf3": program("iperf3"),
     "nft": program("nft"),
     "dig": program("dig"),
+    "pasta": program("pasta"),
+    "slirp4netns": program("slirp4netns"),
     "dnsmasq": program("dnsmasq"),
 }
 
