@@ -74,6 +74,7 @@ COMMANDS = {
     "image list": "images",
     "push": "push",
     "image push": "push",
+    "image copy": "image_copy",
     "search": "search",
     "manifest create": "manifest_create",
     "manifest annotate": "manifest_annotate",

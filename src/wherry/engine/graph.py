@@ -65,11 +65,17 @@ def _walk(
     body = read(entry)
     if entry.size >= 0 and len(body) != entry.size:
         raise Corrupt(f"manifest {entry.digest} has {len(body)} bytes instead of {entry.size}")
-    parsed = parse_manifest(body, entry.media_type)
-    if isinstance(parsed, Index):
-        for one in parsed.manifests:
+    document = parse(entry, body)
+    if isinstance(document.parsed, Index):
+        for one in document.parsed.manifests:
             _walk(read, one, found, seen, depth + 1)
-    found[entry.digest] = Document(entry.replace(size=len(body), media_type=parsed.media_type), body, parsed)
+    found[entry.digest] = document
+
+
+def parse(entry: Descriptor, body: bytes) -> Document:
+    """One document.  Raises `Corrupt`."""
+    parsed = parse_manifest(body, entry.media_type)
+    return Document(entry.replace(size=len(body), media_type=parsed.media_type), body, parsed)
 
 
 def blobs(documents: Iterable[Document]) -> tuple[Descriptor, ...]:

@@ -47,8 +47,8 @@ def load(engine: Engine, stream: Readable, progress: Progress | None = None, *, 
         with adding(engine.layout):
             gc.sweep(engine)
             with Source(compression.reader(stream)) as source:
-                found = archive.read(_members(source), engine.content, wanted)
-            return _keep(engine, found, OneAtATime(progress or Silent()))
+                found = archive.read(members(source), engine.content, wanted)
+            return keep(engine, found, OneAtATime(progress or Silent()))
 
     try:
         return unpack.in_store(engine, work)
@@ -83,12 +83,13 @@ def _text(name: bytes) -> str:
         raise Corrupt("archive has a member whose name is not UTF-8") from None
 
 
-def _members(source: Source) -> Iterator[_Member]:
+def members(source: Source) -> Iterator[_Member]:
+    """The entries of a tar as `archive` wants them."""
     for entry in tar.entries(source, archive.MAX_MEMBERS):
         yield _Member(source, entry)
 
 
-def _keep(engine: Engine, found: tuple[ArchiveImage, ...], progress: Progress) -> tuple[str, ...]:
+def keep(engine: Engine, found: tuple[ArchiveImage, ...], progress: Progress) -> tuple[str, ...]:
     """Unpacks the layers of every image, then writes the rows."""
     options = unpack.apply_options(engine)
     crew = Crew(PARALLEL, lambda: None)

@@ -23,5 +23,5 @@ From the bottom up; each module imports only those above it::
     search       Docker Hub's search, and catalogues
     fetch        the whole way from a name to a verified image
 
-(`archive` reads and writes image archives and needs none of these.)
+(`archive`, `archive_writer` and `layout` are image archives and directories, and need none of these.)
 """

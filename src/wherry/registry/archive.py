@@ -90,13 +90,25 @@ class ArchiveImage(Record):
     names: tuple[Reference, ...] = ()
 
 
-class _Contents:
-    """What has been read: small tables in memory, and which member became which blob."""
+class Contents:
+    """What an archive has: small tables in memory, and which member became which blob."""
 
     def __init__(self) -> None:
         self.tables: dict[str, bytes] = {}
         self.blobs: dict[str, str] = {}
         self.links: dict[str, str] = {}
+
+    def index(self) -> Index:
+        """The index of an OCI layout.  Raises `InvalidArgument` when there is none, `Corrupt`."""
+        if "index.json" not in self.tables:
+            raise InvalidArgument("the archive has no index.json: it is no OCI image layout")
+        return read_index(self.tables["index.json"])
+
+    def docker_images(self, blobs: Blobs) -> tuple[ArchiveImage, ...]:
+        """The images of a docker-archive.  Raises `InvalidArgument` when it is none, `Corrupt`."""
+        if "manifest.json" not in self.tables:
+            raise InvalidArgument("the archive has no manifest.json: it is no docker-archive")
+        return _docker(self, blobs)
 
     def digest(self, name: str, what: str) -> str:
         """The blob that the member ``name`` became, through links.  Raises `Corrupt`."""
@@ -116,11 +128,7 @@ def read(members: Iterable[Member], blobs: Blobs, wanted: Platform | None = None
     ``wanted`` is the platform to take from an index with several; None takes the host's.  Raises `Corrupt` for what is
     malformed, `InvalidArgument` for a tar that is not an image archive, `NotFound` when no image is for the platform.
     """
-    contents = _Contents()
-    for count, member in enumerate(members):
-        if count > MAX_MEMBERS:
-            raise Corrupt(f"archive has more than {MAX_MEMBERS} members")
-        _take(contents, member, blobs)
+    contents = scan(members, blobs)
     if "manifest.json" in contents.tables:
         return _docker(contents, blobs)
     if "index.json" in contents.tables:
@@ -129,6 +137,16 @@ def read(members: Iterable[Member], blobs: Blobs, wanted: Platform | None = None
         "the archive has neither manifest.json nor index.json",
         hint="it is not an image; a plain file system is brought in with `import`",
     )
+
+
+def scan(members: Iterable[Member], blobs: Blobs) -> Contents:
+    """What an archive has, after all its blobs have been kept in ``blobs``.  Raises `Corrupt`."""
+    contents = Contents()
+    for count, member in enumerate(members):
+        if count > MAX_MEMBERS:
+            raise Corrupt(f"archive has more than {MAX_MEMBERS} members")
+        _take(contents, member, blobs)
+    return contents
 
 
 def _clean(name: str) -> str:
@@ -146,7 +164,7 @@ def _clean(name: str) -> str:
     return "/".join(parts)
 
 
-def _take(contents: _Contents, member: Member, blobs: Blobs) -> None:
+def _take(contents: Contents, member: Member, blobs: Blobs) -> None:
     name = _clean(member.name)
     if member.kind == "directory":
         return
@@ -189,7 +207,7 @@ def _json(body: bytes, what: str) -> Any:
         raise Corrupt(f"{what} is not valid JSON: {error}") from None
 
 
-def _docker(contents: _Contents, blobs: Blobs) -> tuple[ArchiveImage, ...]:
+def _docker(contents: Contents, blobs: Blobs) -> tuple[ArchiveImage, ...]:
     entries = _json(contents.tables["manifest.json"], "manifest.json")
     if not isinstance(entries, list) or len(entries) > MAX_IMAGES:
         raise Corrupt("manifest.json is not a list of images")
@@ -244,7 +262,7 @@ def _checked(manifest: Manifest, digest: str, size: int, config_body: bytes) -> 
     return ArchiveImage(manifest, digest, size, config)
 
 
-def _manifests(contents: _Contents, blobs: Blobs) -> dict[str, ArchiveImage]:
+def _manifests(contents: Contents, blobs: Blobs) -> dict[str, ArchiveImage]:
     """The whole images of index.json by their configuration's digest; none when there is no index."""
     if "index.json" not in contents.tables:
         return {}
@@ -259,12 +277,18 @@ def _manifests(contents: _Contents, blobs: Blobs) -> dict[str, ArchiveImage]:
     return found
 
 
-def _oci(contents: _Contents, blobs: Blobs, wanted: Platform | None) -> tuple[ArchiveImage, ...]:
-    index = parse_manifest(contents.tables["index.json"])
+def read_index(body: bytes) -> Index:
+    """The index of an OCI layout.  Raises `Corrupt`."""
+    index = parse_manifest(body)
     if not isinstance(index, Index):
         raise Corrupt("index.json is not an index")
     if len(index.manifests) > MAX_IMAGES:
         raise Corrupt(f"index.json lists more than {MAX_IMAGES} images")
+    return index
+
+
+def _oci(contents: Contents, blobs: Blobs, wanted: Platform | None) -> tuple[ArchiveImage, ...]:
+    index = contents.index()
     found: dict[str, ArchiveImage] = {}
     for entry in index.manifests:
         if not blobs.has(entry.digest):

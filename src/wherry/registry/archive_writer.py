@@ -68,6 +68,34 @@ def write(
         sizes[one.digest] = one.size
         for part in (one.manifest.config, *one.manifest.layers):
             sizes[part.digest] = part.size
+    tables: dict[str, Any] = {"index.json": _index(saved)}
+    if docker:
+        tables |= {"manifest.json": [_entry(one) for one in saved], "repositories": _repositories(saved)}
+    _write(out, sizes, tables, blobs, progress)
+
+
+def write_graph(
+    out: Writable,
+    parts: Iterable[Descriptor],
+    root: Descriptor,
+    blobs: Blobs,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Writes an OCI image layout of all ``parts``, documents included; its index names ``root``.  Raises as `write`."""
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [root.to_json()]}
+    _write(out, {part.digest: part.size for part in parts}, {"index.json": index}, blobs, progress)
+
+
+def _write(
+    out: Writable,
+    sizes: dict[str, int],
+    tables: dict[str, Any],
+    blobs: Blobs,
+    progress: Callable[[int], None] | None,
+) -> None:
+    """The blobs, then the tables, each in order of their names."""
+    tables = tables | {"oci-layout": {"imageLayoutVersion": "1.0.0"}}
     directories = sorted({f"blobs/{digests.algorithm(digest)}/" for digest in sizes})
     for directory in ("blobs/", *directories):
         out.write(_header(directory, 0, directory=True))
@@ -78,9 +106,6 @@ def write(
             if progress is not None:
                 progress(len(piece))
         out.write(bytes(-sizes[digest] % _BLOCK))
-    tables: dict[str, Any] = {"index.json": _index(saved), "oci-layout": {"imageLayoutVersion": "1.0.0"}}
-    if docker:
-        tables |= {"manifest.json": [_entry(one) for one in saved], "repositories": _repositories(saved)}
     for name in sorted(tables):
         body = fastjson.dumps(tables[name]).encode()
         block = _header(name, len(body)) + body + bytes(-len(body) % _BLOCK)
