@@ -11,19 +11,18 @@ import gzip
 import io
 import os
 import resource
-import shutil
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import zstandard
 
-from support import places, tars
+from support import tars
+from support.hostile import LINKS, OUT, UP, Yard, ladder, long
 from support.tars import END, Dribble, directory, hardlink, header, member, pax, symlink
 from wherry.errors import Corrupt, WherryError
 from wherry.layers.apply import Applied, ApplyOptions, Limits, apply
@@ -31,59 +30,22 @@ from wherry.layers.compression import Limits as Expansion
 from wherry.layers.compression import reader
 
 SOURCE = Path(__file__).parents[2] / "src"
-UP = "../" * 12
-#: Tars have to know where they would like to write before they are made.
-BASE = places.PLACE / f"wt-archives-{os.getpid()}-base"
-OUT = f"{BASE}/yard/outside"
 OPTIONS = [ApplyOptions(whiteouts="overlay-user", ownership="ignore", devices="skip")]
 if os.geteuid() == 0:
     OPTIONS.append(ApplyOptions())
 
 
-class Yard:
-    """``layer``, where tars are unpacked, and ``outside``, which must stay as it is."""
-
-    def __init__(self, directory: Path) -> None:
-        self.layer = directory / "yard" / "layer"
-        self.outside = directory / "yard" / "outside"
-        self.layer.mkdir(parents=True)
-        self.outside.mkdir(mode=0o750)
-        (self.outside / "file").write_text("secret")
-        (self.outside / "file").chmod(0o640)
-        (self.outside / "directory").mkdir()
-        (self.outside / "directory" / "inner").write_text("secret too")
-        for path in sorted(self.outside.rglob("*"), reverse=True):
-            os.utime(path, (1, 1))
-        self.before = self.look()
-
-    def look(self) -> Any:
-        around = sorted(os.listdir(self.layer.parent)), sorted(os.listdir(self.layer.parent.parent))
-        return (
-            around,
-            tars.tree(self.outside),
-            tars.describe(str(self.outside), {}),
-            os.stat(self.outside / "file").st_nlink,
-        )
-
-    def apply(self, data: bytes, options: ApplyOptions = OPTIONS[0]) -> Applied | None:
-        """The report, or None where the layer was refused."""
-        fd = os.open(self.layer, os.O_RDONLY)
-        try:
-            return apply(Dribble(data + END), fd, options)
-        except Corrupt as error:
-            assert "\n" not in str(error) and "\x1b" not in str(error)
-            return None
-        finally:
-            os.close(fd)
-            os.chmod(self.layer, 0o755)
-
-
-@pytest.fixture
-def base() -> Iterator[Path]:
-    shutil.rmtree(BASE, ignore_errors=True)
-    BASE.mkdir(mode=0o700)
-    yield BASE
-    shutil.rmtree(BASE, ignore_errors=True)
+def run(place: Yard, data: bytes, options: ApplyOptions = OPTIONS[0]) -> Applied | None:
+    """The report, or None where the layer was refused."""
+    fd = os.open(place.layer, os.O_RDONLY)
+    try:
+        return apply(Dribble(data + END), fd, options)
+    except Corrupt as error:
+        assert "\n" not in str(error) and "\x1b" not in str(error)
+        return None
+    finally:
+        os.close(fd)
+        os.chmod(place.layer, 0o755)
 
 
 @pytest.fixture(params=OPTIONS, ids=lambda options: options.ownership)
@@ -92,17 +54,13 @@ def yard(request: pytest.FixtureRequest, base: Path) -> Iterator[Callable[[bytes
     place = Yard(base)
 
     def unpack(data: bytes) -> tuple[Applied | None, Path]:
-        return place.apply(data, request.param), place.layer
+        return run(place, data, request.param), place.layer
 
     yield unpack
     assert place.look() == place.before
 
 
 Unpack = Callable[[bytes], tuple[Applied | None, Path]]
-
-
-def long(name: str, entry: bytes) -> bytes:
-    return pax({"path": name}) + entry
 
 
 def refused(unpack: Unpack, data: bytes) -> None:
@@ -134,19 +92,6 @@ def test_cve_2007_4559_extractall_is_called_nowhere() -> None:
             assert getattr(node, "attr", "") not in ("extractall", "unpack_archive"), path
 
 
-def ladder(target: str) -> bytes:
-    """The chain of directories and links with names so long that realpath() gives up (CVE-2025-4517's proof)."""
-    made, path = b"", ""
-    for step in "abcdefghijklmnop":
-        component = "d" * 247
-        made += long(f"{path}{component}", directory("x")) + long(
-            f"{path}{step}", pax({"linkpath": component}) + symlink("x", "x")
-        )
-        path += f"{step}/"
-    made += long(f"{path}{'l' * 254}", symlink("x", "../" * 16))
-    return made + long("escape", pax({"linkpath": f"{path}{'l' * 254}/{target}"}) + symlink("x", "x"))
-
-
 def test_cve_2025_4517_links_that_realpath_gives_up_on(yard: Unpack) -> None:
     yard(
         ladder(f"../../../../../../..{OUT}")
@@ -154,22 +99,6 @@ def test_cve_2025_4517_links_that_realpath_gives_up_on(yard: Unpack) -> None:
         + hardlink("flag", "escape/file")
         + member("flag", b"evil")
     )
-
-
-LINKS = {
-    "absolute": symlink("l", f"{OUT}"),
-    "relative": symlink("l", "../outside"),
-    "climbing": symlink("l", UP + f"{OUT}"),
-    "through another": symlink("m", "..") + symlink("l", "m/outside"),
-    "through a directory": directory("a")
-    + directory("a/b")
-    + symlink("a/b/c", "../../..")
-    + symlink("l", "a/b/c/outside"),
-    "in two steps": symlink("m", "/") + symlink("n", "m/..") + symlink("l", "n/../outside"),
-    "proc": symlink("l", "/proc/self/cwd/../outside"),
-    "root": symlink("l", f"/proc/1/root{OUT}"),
-    "descriptor": symlink("l", "/proc/self/fd/3/../outside"),
-}
 
 
 @pytest.mark.parametrize("link", LINKS.values(), ids=LINKS)
@@ -441,8 +370,8 @@ def test_sparse_bombs(yard: Unpack) -> None:
 def test_many_entries(tmp_path: Path) -> None:
     place = Yard(tmp_path)
     tiny = ApplyOptions(whiteouts="overlay-user", ownership="ignore", limits=Limits(entries=100, directories=50))
-    assert place.apply(member("f") * 101, tiny) is None
-    assert place.apply(long("/".join(str(index) for index in range(60)), member("x")), tiny) is None
+    assert run(place, member("f") * 101, tiny) is None
+    assert run(place, long("/".join(str(index) for index in range(60)), member("x")), tiny) is None
 
 
 @pytest.mark.parametrize("make", [lambda data: gzip.compress(data, 1), zstandard.compress], ids=["gzip", "zstd"])

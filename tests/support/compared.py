@@ -213,12 +213,28 @@ SAME = [
         run --name NAME --network none busybox mkdir -p /a/b && diff NAME && rm NAME
         run --name NAME --network none busybox rm -r /opt && diff NAME && rm NAME
         run --name NAME --network none -v DIR:/mnt/b --tmpfs /mnt/t busybox touch /mnt/b/new && diff NAME && rm NAME
-        run --name NAME --network none busybox sh -c 'chmod 700 /home; touch /srv; chown 1:1 /etc/group' \
-            && diff NAME && rm NAME
+        run --name NAME --network none busybox sh -c 'touch /srv; chown 1:1 /etc/group' && diff NAME && rm NAME
         create --name NAME --network none busybox && diff NAME && rm NAME
         diff nosuch
         diff
+        create --name NAME --network none busybox cat /new /tmp/f && cp DIR/f NAME:/new && cp DIR/f NAME:/tmp \
+            && start -a NAME && cp NAME:/new DIR/back && cp NAME:/tmp DIR/sub && cp DIR/back NAME:/nosuch/x && rm NAME
+        create --name NAME --network none busybox && cp NAME:/nosuch DIR && cp NAME:/etc DIR/f \
+            && cp NAME:/etc/passwd /dev/null && cp - NAME:/etc/passwd <<< x && rm NAME
+        create --name NAME --network none --read-only -v DIR/sub:/ro:ro busybox && cp DIR/f NAME:/x \
+            && cp DIR/f NAME:/ro/x && cp NAME:/ro/g DIR/g && rm NAME
+        cp a b
+        cp nosuch:/a nosuch:/b
+        cp nosuch:/a DIR
+        cp '' nosuch:/a
+        cp nosuch:/a ''
+        cp - -
+        cp a
     """),
+    *_cases("files of a container", """
+        create --name NAME --network none busybox && cp DIR/nosuch NAME:/ && cp NAME:/etc/passwd DIR/x/y \
+            && cp DIR/sub NAME:/etc/passwd && cp DIR/f NAME:/nosuch/ && rm NAME
+    """, words=False),
     *_cases("images", """
         images --format '{{.Repository}}:{{.Tag}} {{.ID}} {{.CreatedSince}}' --filter reference=busybox
         images -q --no-trunc busybox
@@ -272,6 +288,11 @@ DIFFERENT = [
     Case("Options", ("R --stop-signal 99 busybox true",), why="a signal that does not exist is refused"),
     Case("Options", ("R --expose 80/nosuch busybox true",), why="a protocol that does not exist is refused"),
     Case("Options", ("R --cgroup-parent ../../x busybox true",), why="a parent cannot lead out of the engine's cgroup"),
+    Case(
+        "Copies",
+        ("create --name NAME --network none busybox stat -c %u /f", "cp DIR/f NAME:/f", "start -a NAME", "rm NAME"),
+        why="files belong to the container's root, as docker-cp(1) says, or with -a to the same ids (0091)",
+    ),
     Case("Names", ("R --add-host x:host-gateway busybox true",), why="there is no gateway; Docker 28 fails too"),
 ]  # fmt: skip
 

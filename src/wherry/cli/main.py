@@ -54,6 +54,8 @@ COMMANDS = {
     "container logs": "logs",
     "top": "top",
     "container top": "top",
+    "cp": "cp",
+    "container cp": "cp",
     "diff": "diff",
     "container diff": "diff",
     "events": "events",

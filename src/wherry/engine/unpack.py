@@ -6,10 +6,7 @@ inside a user namespace that maps them: see `in_store`.
 
 from __future__ import annotations
 
-import os
-
-from wherry import errors
-from wherry.errors import Corrupt, WherryError
+from wherry.errors import Corrupt
 from wherry.layers import compression, fixup
 from wherry.layers.apply import ApplyOptions, apply
 from wherry.layers.source import Source
@@ -20,16 +17,13 @@ from wherry.store.locks import Lock
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeVar
+    from typing import TypeVar
 
     from wherry.engine.engine import Engine
     from wherry.layers.compression import Readable
     from wherry.store.layers import LayerRow
 
     T = TypeVar("T")
-
-
-_SIGKILL = 9
 
 
 def apply_options(engine: Engine) -> ApplyOptions:
@@ -118,56 +112,13 @@ def fix_up(engine: Engine, image_id: str, rows: list[LayerRow]) -> str:
 def in_store(engine: Engine, function: Callable[[], T]) -> T:
     """Runs ``function`` where it may write layers and returns what it returns, or raises what it raises.
 
-    For root that is here.  For anybody else it is a child process in a user namespace with the caller's subordinate
-    ids; it shares the terminal, and what ``function`` returns must be picklable.  The caller has a single thread.
+    For root that is here.  For anybody else it is a `wherry.engine.worker` in a user namespace with the caller's
+    subordinate ids.
     """
     if not engine.rootless:
         return function()
-    import pickle
+    from wherry.engine.worker import Worker
+    from wherry.linux.namespaces import start_in_user_namespace
 
-    from wherry.linux import namespaces, prctl
-
-    parent = os.getpid()
-    answer = os.memfd_create("answer", os.MFD_CLOEXEC)
-
-    def child() -> int:
-        prctl.set_parent_death_signal(_SIGKILL)
-        if os.getppid() != parent:
-            return 1
-        engine.forked()
-        try:
-            body = pickle.dumps((True, function()))
-        except KeyboardInterrupt:
-            body = pickle.dumps((False, ("Cancelled", ("interrupted",), {"message": "interrupted", "hint": ""})))
-        except WherryError as error:
-            body = pickle.dumps((False, _plain(error)))
-        os.write(answer, body)
-        return 0
-
-    try:
-        status = namespaces.in_user_namespace(engine.id_maps, child)
-        size = os.fstat(answer).st_size
-        if not size:
-            raise WherryError(f"the process that writes the store ended with status {status}")
-        good, value = pickle.loads(os.pread(answer, size, 0))
-    finally:
-        os.close(answer)
-    if good:
-        result: T = value
-        return result
-    raise _error(*value)
-
-
-def _plain(error: WherryError) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-    """An error as values: the class of ours that it is, and its fields."""
-    name = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
-    fields = {key: value for key, value in vars(error).items() if isinstance(value, str | int | float | None)}
-    return name, (str(error),), fields
-
-
-def _error(name: str, arguments: tuple[Any, ...], fields: dict[str, Any]) -> WherryError:
-    kind: type[WherryError] = getattr(errors, name)
-    error = kind.__new__(kind)
-    error.args = arguments
-    vars(error).update(fields)
-    return error
+    with Worker(engine, function, lambda child: start_in_user_namespace(engine.id_maps, child)) as worker:
+        return worker.result()

@@ -17,6 +17,7 @@ from wherry.record import Record
 PIECE = 120 << 10
 _COMPRESSED_PIECE = 64 << 10
 _ZSTD_WINDOW = 128 << 20
+_XZ_MEMORY = 256 << 20
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -186,11 +187,70 @@ class _Zstd(_Expanding):
             raise Corrupt(f"layer is not valid zstd data: {error}") from None
 
 
-def reader(stream: Readable, media_type: str = "", limits: Limits | None = None) -> io.RawIOBase:
-    """The tar bytes of ``stream``, decompressed as they are read.
+class _Stdlib(_Expanding):
+    """bzip2 or xz, by the standard library: any number of streams, zero bytes as padding after the last."""
 
-    ``media_type`` is used for the error message only.  Raises `Corrupt` for damaged, cut or bomb-like data and
-    `NotSupported` for a compression that layers do not use; errors of ``stream`` pass through.
+    def __init__(self, source: Readable, head: bytes, limits: Limits, make: Callable[[], Any], name: str) -> None:
+        super().__init__(source, head, limits)
+        self._make = make
+        self._stream: Any = make()
+        self._name = name
+
+    def _step(self, size: int) -> bytes:
+        while True:
+            data = b""
+            if self._stream.eof:
+                data = self._stream.unused_data or self._fetch()
+                while data and not data.strip(b"\0"):
+                    data = self._fetch()
+                if not data:
+                    return b""
+                data, self._stream = data.lstrip(b"\0"), self._make()
+            elif self._stream.needs_input:
+                data = self._fetch()
+                if not data:
+                    raise Corrupt(f"layer is cut short: unexpected end of {self._name} data")
+            try:
+                piece: bytes = self._stream.decompress(data, size)
+            except Exception as error:  # OSError, lzma.LZMAError
+                raise Corrupt(f"layer is not valid {self._name} data: {error}") from None
+            if piece:
+                return piece
+
+
+def _no_library(name: str) -> NotSupported:
+    return NotSupported(f"archive is compressed with {name}, and this Python was built without that library")
+
+
+def _bzip2(stream: Readable, head: bytes, limits: Limits) -> _Stdlib:
+    try:
+        import bz2
+    except ImportError:
+        raise _no_library("bzip2") from None
+    return _Stdlib(stream, head, limits, bz2.BZ2Decompressor, "bzip2")
+
+
+def _xz(stream: Readable, head: bytes, limits: Limits) -> _Stdlib:
+    try:
+        import lzma
+    except ImportError:
+        raise _no_library("xz") from None
+    return _Stdlib(
+        stream, head, limits, lambda: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY), "xz"
+    )
+
+
+_STDLIB = ((b"BZh", _bzip2), (b"\xfd7zXZ\x00", _xz))
+
+
+def reader(
+    stream: Readable, media_type: str = "", limits: Limits | None = None, *, archive: bool = False
+) -> io.RawIOBase:
+    """The tar bytes of ``stream``, decompressed as they are read, by libraries of this process alone.
+
+    ``media_type`` is used for the error message only.  With ``archive`` also bzip2 and xz, which no layer uses.
+    Raises `Corrupt` for damaged, cut or bomb-like data and `NotSupported` for a compression that is not understood;
+    errors of ``stream`` pass through.
     """
     head = b""
     while len(head) < 6:
@@ -203,6 +263,9 @@ def reader(stream: Readable, media_type: str = "", limits: Limits | None = None)
         return _Gzip(stream, head, limits)
     if head.startswith(_ZSTD) or (head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F):
         return _Zstd(stream, head, limits)
+    for magic, make in _STDLIB if archive else ():
+        if head.startswith(magic):
+            return make(stream, head, limits)
     for magic, name in _UNSUPPORTED:
         if head.startswith(magic):
             described = f" ({media_type})" if media_type else ""

@@ -63,6 +63,22 @@ TMPFS_MAGIC = 0x01021994
 DEVPTS_MAGIC = 0x1CD1
 CGROUP_MAGIC = 0x27E0EB
 CGROUP2_MAGIC = 0x63677270
+#: File systems in which the kernel shows itself: what is in them are no files to be copied.
+_PSEUDO = frozenset((
+    PROC_MAGIC, SYSFS_MAGIC, DEVPTS_MAGIC, CGROUP_MAGIC, CGROUP2_MAGIC,
+    0x19800202,  # mqueue
+    0x64626720,  # debugfs
+    0x74726163,  # tracefs
+    0x73636673,  # securityfs
+    0xCAFE4A11,  # bpf
+    0x6E736673,  # nsfs
+    0x62656570,  # configfs
+    0x6165676C,  # pstore
+    0x42494E4D,  # binfmt_misc
+    0x65735543,  # fusectl
+    0xDE5E81E4,  # efivarfs
+    0xF97CFF8C,  # selinuxfs
+))  # fmt: skip
 
 
 class Refused(syscall.CallError):
@@ -210,3 +226,8 @@ def filesystem_type(descriptor: int) -> int:
     """The ``f_type`` of statfs(2) for a descriptor."""
     call("fstatfs", descriptor, syscall.SCRATCH)
     return int.from_bytes(syscall.scratch(4), "little")
+
+
+def is_pseudo(descriptor: int) -> bool:
+    """Whether a file lies in a file system in which the kernel shows itself, such as procfs."""
+    return filesystem_type(descriptor) & 0xFFFFFFFF in _PSEUDO

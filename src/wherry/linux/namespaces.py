@@ -13,6 +13,7 @@ from wherry.linux.syscall import call
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
     from wherry.linux.ids import IdMap
 
@@ -107,11 +108,21 @@ def holder(uids: Sequence[IdMap], gids: Sequence[IdMap]) -> int:
 
 
 def in_user_namespace(maps: tuple[Sequence[IdMap], Sequence[IdMap]], function: Callable[[], int]) -> int:
-    """Run ``function`` as id 0 of a new user and mount namespace with the given (uid, gid) maps.
+    """Run ``function`` as `start_in_user_namespace` does, and return what it returns (0-255).
 
-    The caller has a single thread; ``function`` runs in a fork of it, and what it returns (0-255) is returned here.
-    An exception in it is written to standard error by the interpreter's own hook and becomes 1; death by signal n
-    becomes 128+n.  Raises what `ids.write_maps` raises, and `CallError` where namespaces cannot be made.
+    Death by signal n becomes 128+n.
+    """
+    _, status = os.waitpid(start_in_user_namespace(maps, function), 0)
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def start_in_user_namespace(maps: tuple[Sequence[IdMap], Sequence[IdMap]], function: Callable[[], int]) -> int:
+    """Begin to run ``function`` as id 0 of a new user and mount namespace with the given (uid, gid) maps.
+
+    The caller has a single thread; ``function`` runs in a child, whose pid is returned and which is the caller's to
+    wait for; its exit status is what ``function`` returns.  An exception is written to standard error by the
+    interpreter's own hook and becomes 1.  Raises what `ids.write_maps` raises, and `CallError` where namespaces cannot
+    be made.
     """
     read, write = os.pipe()
     pid = clone(CLONE_NEWUSER | CLONE_NEWNS)
@@ -121,23 +132,44 @@ def in_user_namespace(maps: tuple[Sequence[IdMap], Sequence[IdMap]], function: C
     try:
         ids.write_maps(pid, *maps)
         os.write(write, b"m")
-    finally:
+    except BaseException:
         os.close(write)
-        _, status = os.waitpid(pid, 0)
-    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        os.waitpid(pid, 0)
+        raise
+    os.close(write)
+    return pid
 
 
-def _run_and_exit(function: Callable[[], int], read: int, write: int) -> None:
+def start(flags: int, function: Callable[[], int]) -> int:
+    """Begin to run ``function`` in a child with new namespaces (``flags``, or none): see `start_in_user_namespace`."""
+    pid = clone(flags)
+    if pid == 0:
+        _run(function)
+    return pid
+
+
+def _run_and_exit(function: Callable[[], int], read: int, write: int) -> NoReturn:
+    """Become id 0 when the maps are there, and run ``function``."""
+
+    def run() -> int:
+        os.close(write)
+        mapped = os.read(read, 1) == b"m"
+        os.close(read)
+        if not mapped:
+            return 1
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        return function()
+
+    _run(run)
+
+
+def _run(function: Callable[[], int]) -> NoReturn:
     code = 1
     try:
-        os.close(write)
         _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
         _signal.signal(_signal.SIGHUP, _signal.SIG_DFL)
-        if os.read(read, 1) == b"m":
-            os.close(read)
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
-            code = function()
+        code = function()
     except BaseException as error:
         import sys
 

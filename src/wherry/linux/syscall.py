@@ -97,9 +97,20 @@ class CallError(OSError):
     call: str = ""
 
 
+class _Missing(CallError, FileNotFoundError):
+    pass
+
+
+class _NotADirectory(CallError, NotADirectoryError):
+    pass
+
+
+_KINDS: dict[int, type[CallError]] = {2: _Missing, 20: _NotADirectory}  # ENOENT, ENOTDIR
+
+
 def failed(call: str, errno: int) -> CallError:
-    """The error of a call that failed with ``errno``."""
-    error = CallError(errno, f"{call}: {os.strerror(errno)}")
+    """The error of a call that failed with ``errno``; one for ENOENT or ENOTDIR is Python's own for that as well."""
+    error = _KINDS.get(errno, CallError)(errno, f"{call}: {os.strerror(errno)}")
     error.call = call
     return error
 

@@ -158,3 +158,8 @@ def usage(path: str | bytes) -> tuple[int, int]:
     finally:
         os.close(root)
     return total, inodes
+
+
+def is_directory(fd: int) -> bool:
+    """Whether a descriptor is of a directory."""
+    return stat.S_ISDIR(os.fstat(fd).st_mode)

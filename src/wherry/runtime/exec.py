@@ -49,7 +49,7 @@ def exec_process(
     """
     whole = {**spec, "process": process, "hooks": None, "annotations": None}
     operations = exec_plan(whole, host, container_id)
-    member, target = _open(pid, pidfd)
+    member, target = open_process(pid, pidfd)
     try:
         through = [(target, _different(member))]
         if stdio is not None and not process.get("terminal"):
@@ -65,7 +65,7 @@ def exec_process(
     return found
 
 
-def _open(pid: int, pidfd: int | None) -> tuple[int, int]:
+def open_process(pid: int, pidfd: int | None) -> tuple[int, int]:
     """A process of the container whose namespaces this caller may look at, and a descriptor of it.
 
     That is the first one, or a child of it: an init of Wherry's own has executed nothing since it left the host, so

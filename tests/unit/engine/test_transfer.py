@@ -8,7 +8,7 @@ import time
 import pytest
 
 from wherry import errors
-from wherry.engine import times, unpack
+from wherry.engine import times, worker
 from wherry.engine.engine import Engine
 from wherry.engine.progress import Silent
 from wherry.engine.transfer import Crew, Growing, Meter, Restarted, Whole
@@ -172,7 +172,7 @@ class Nearer(Unavailable):
     ],
 )
 def test_errors_cross_processes(error: errors.WherryError) -> None:
-    copy = unpack._error(*unpack._plain(error))
+    copy = worker._error(*worker._plain(error))
     assert isinstance(error, type(copy))
     assert type(copy).__module__ == "wherry.errors"
     assert (str(copy), copy.message, copy.hint, copy.status) == (str(error), error.message, "h", error.status)
