@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from wherry.store.images import ImageRow
 
 NAME_ATTEMPTS = 20
-SNAPSHOTTER = "overlay"
 OWN_RUNTIME = "wherry"
 MARK = ".dockerenv"  # by which programs tell that they are in a container
 
@@ -43,7 +42,7 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Und
     wanted = places.decide(engine, merged)
     identity = new_id()
     mounts = _mounts(engine, merged, undo)
-    namespace = _user_namespace(engine, merged, mounts)
+    namespace = _user_namespace(engine, image, merged, mounts)
     record = ContainerRecord(
         id=identity,
         name=_checked_name(options.name),
@@ -57,7 +56,7 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Und
         id_base=_joined_ids(engine, merged),
         diff_ids=image.stack,
         manifest=image.manifest,
-        snapshotter=SNAPSHOTTER,
+        snapshotter=image.snapshotter,
         runtime=_runtime(merged.runtime),
         userns_fallback=namespace.reason,
     )
@@ -130,7 +129,9 @@ def _joined_ids(engine: Engine, options: ContainerOptions) -> int:
     return next((load(find(engine, name)).id_base for _kind, name in modes.joined(options)), 0)
 
 
-def _user_namespace(engine: Engine, options: ContainerOptions, mounts: tuple[MountPoint, ...]) -> modes.UserNamespace:
+def _user_namespace(
+    engine: Engine, image: ImageRow, options: ContainerOptions, mounts: tuple[MountPoint, ...]
+) -> modes.UserNamespace:
     """Whether the container has ids of its own; another container's namespaces bring that container's ids with them."""
     if engine.rootless:
         return modes.UserNamespace(True)
@@ -145,7 +146,7 @@ def _user_namespace(engine: Engine, options: ContainerOptions, mounts: tuple[Mou
     return modes.own_user_namespace(
         options,
         mounts,
-        layers=engine.layers_can_be_mapped,
+        layers=image.snapshotter == "erofs" or engine.layers_can_be_mapped,
         binds=not options.runtime or options.runtime == OWN_RUNTIME,
         without=without,
         beyond=beyond,

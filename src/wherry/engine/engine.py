@@ -7,9 +7,12 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.container.record import ContainerRecord
+    from wherry.engine.lower import Lower
     from wherry.engine.paths import Paths
     from wherry.linux.host import Host
     from wherry.linux.ids import IdMap
+    from wherry.oci.mount import Mount
+    from wherry.rootfs.erofs import ErofsSnapshotter
     from wherry.rootfs.overlay import OverlaySnapshotter
     from wherry.store.content import Content
     from wherry.store.db import Database
@@ -31,6 +34,8 @@ class Engine:
         self._host: Host | None = None
         self._content: Content | None = None
         self._snapshotter: OverlaySnapshotter | None = None
+        self._tars: ErofsSnapshotter | None = None
+        self._keeps_tars: bool | None = None
         self._id_maps: tuple[tuple[IdMap, ...], tuple[IdMap, ...]] | None = None
 
     @property
@@ -73,12 +78,30 @@ class Engine:
 
     @property
     def snapshotter(self) -> OverlaySnapshotter:
-        """The layers, and the writable directories of containers on top of them."""
+        """The layers that are unpacked, and the writable directories of all containers."""
         if self._snapshotter is None:
             from wherry.rootfs.overlay import OverlaySnapshotter
 
             self._snapshotter = OverlaySnapshotter(self.layout.layers, self.layout.containers)
         return self._snapshotter
+
+    @property
+    def tars(self) -> ErofsSnapshotter:
+        """The layers that stay tars."""
+        if self._tars is None:
+            from wherry.rootfs.erofs import ErofsSnapshotter
+
+            self._tars = ErofsSnapshotter(self.layout.erofs, self.layout.containers)
+        return self._tars
+
+    @property
+    def keeps_tars(self) -> bool:
+        """Whether new images keep their layers as tars; raises `NotSupported` where that is asked for in vain."""
+        if self._keeps_tars is None:
+            from wherry.engine.storage import choose
+
+            self._keeps_tars = choose(self).snapshotter == "erofs"
+        return self._keeps_tars
 
     @property
     def rootless(self) -> bool:
@@ -117,9 +140,19 @@ class Engine:
                 pass  # a full disk, or another process was first: asked again next time
             return found
 
-    def lower_layers(self, record: ContainerRecord) -> tuple[str, ...]:
-        """The directories of a container's image, top-most first."""
-        return self.snapshotter.mounts(record.diff_ids, record.id, idmap=False, userxattr=self.rootless).lower
+    def mounts(self, record: ContainerRecord, container_id: str = "", *, idmap: bool = False) -> Mount:
+        """The root file system of a container (of its image alone, read-only, when ``container_id`` is empty).
+
+        See `wherry.rootfs.Snapshotter.mounts`; no input or output.
+        """
+        snapshotter = self.tars if record.snapshotter == "erofs" else self.snapshotter
+        return snapshotter.mounts(record.diff_ids, container_id, idmap=idmap, userxattr=self.rootless)
+
+    def lower_layers(self, record: ContainerRecord) -> Lower:
+        """The directories of a container's image to read in, top-most first; closed by ``with`` or when dropped."""
+        from wherry.engine.lower import open_lower
+
+        return open_lower(self, record)
 
     def will_fork(self) -> None:
         """Close what a child that closes inherited descriptors must not know of; it is opened again when needed."""

@@ -135,14 +135,14 @@ def _identity(engine: Engine, record: ContainerRecord, options: ExecOptions, spe
     """By the container's /etc/passwd and /etc/group as they are now."""
     from wherry.container import lookup, users
 
-    rootfs = engine.snapshotter.mounts(record.diff_ids, record.id, idmap=False, userxattr=engine.rootless)
-    layers = (rootfs.upper, *rootfs.lower)
-    found = users.resolve(
-        options.user or record.options.user,
-        record.options.group_add,
-        lookup.read(layers, "etc/passwd", users.MAX_FILE) or b"",
-        lookup.read(layers, "etc/group", users.MAX_FILE) or b"",
-    )
+    with engine.lower_layers(record) as lower:
+        layers = (engine.mounts(record, record.id).upper, *lower)
+        found = users.resolve(
+            options.user or record.options.user,
+            record.options.group_add,
+            lookup.read(layers, "etc/passwd", users.MAX_FILE) or b"",
+            lookup.read(layers, "etc/group", users.MAX_FILE) or b"",
+        )
     mapped = sum(one["size"] for one in spec["linux"].get("gidMappings") or ())
     if engine.rootless and mapped == 1 and found.groups == (found.gid,):
         found = found.replace(groups=())  # setgroups(2) is denied where only one group is mapped

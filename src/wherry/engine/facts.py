@@ -19,21 +19,24 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
     from wherry.engine.network import Sandbox
     from wherry.linux.ids import IdMap
-    from wherry.oci.mount import Mount
 
 _PING = "net.ipv4.ping_group_range"
 _PORTS = "net.ipv4.ip_unprivileged_port_start"
 _RESOLVED = "/run/systemd/resolve/resolv.conf"
 
 
-def gather(engine: Engine, record: ContainerRecord, rootfs: Mount, sandbox: Sandbox | None = None) -> Facts:
-    """Everything `wherry.container.spec.build` is told.  Writes the container's hosts, hostname and resolv.conf."""
+def gather(
+    engine: Engine, record: ContainerRecord, layers: tuple[str, ...], sandbox: Sandbox | None = None
+) -> Facts:
+    """Everything `wherry.container.spec.build` is told; ``layers`` are what its root consists of, top-most first.
+
+    Writes the container's hosts, hostname and resolv.conf.
+    """
     options, host = record.options, engine.host
     bounding = None
     if host.bounding & capabilities.ALL != capabilities.ALL:
         bounding = tuple(capabilities.names(host.bounding & capabilities.ALL))
     uid_map, gid_map = engine.id_maps if engine.rootless else ((), ())
-    layers = (rootfs.upper, *rootfs.lower)
     identity = users.resolve(
         options.user,
         options.group_add,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from wherry.oci import digest as digests
 from wherry.store import gc, layers
 
@@ -19,6 +17,7 @@ def sweep(engine: Engine) -> None:
     """
     gc.sweep(engine.layout)
     engine.snapshotter.sweep()
+    engine.tars.sweep()
 
 
 def collect(engine: Engine) -> int:
@@ -38,15 +37,16 @@ def _collect(engine: Engine) -> int:
     try:
         sweep(engine)
         reachable = gc.reachable(engine.db, engine.content)
-        needed = {digests.hex_part(one) for one in reachable.layers | reachable.fixups}
         freed = 0
         for row in layers.list_all(engine.db):
             if row.diff_id not in reachable.layers:
                 layers.delete(engine.db, row.diff_id)
                 freed += row.size
-        for name in os.listdir(engine.layout.layers):
-            if digests.is_hex(name) and name not in needed:
-                engine.snapshotter.remove(f"sha256:{name}")
+        for kind, snapshotter in (("overlay", engine.snapshotter), ("erofs", engine.tars)):
+            needed = {digests.hex_part(one) for one in reachable.kept[kind]}
+            for name in snapshotter.names():
+                if digests.is_hex(name) and name not in needed:
+                    snapshotter.remove(f"sha256:{name}")
         layers.forget_blobs(engine.db, reachable.blobs)
         return freed + gc.remove_blobs(engine.content, reachable.blobs)
     finally:

@@ -166,7 +166,8 @@ def inspect(engine: Engine, name: str) -> dict[str, Any]:
     if raw.get("os.version"):
         document["OsVersion"] = raw["os.version"]
     document["Size"] = row.size
-    document["GraphDriver"] = {"Data": _directories(engine, row), "Name": "overlay2"}
+    name = "erofs" if row.snapshotter == "erofs" else "overlay2"
+    document["GraphDriver"] = {"Data": _directories(engine, row), "Name": name}
     document["RootFS"] = {"Type": "layers", "Layers": list(config.diff_ids)}
     document["Metadata"] = {"LastTagTime": rfc3339(row.tagged)}
     return document
@@ -190,6 +191,9 @@ def _given(given: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _directories(engine: Engine, row: ImageRow) -> dict[str, str]:
+    if row.snapshotter == "erofs":
+        *tars, image = [engine.tars.path(one) for one in row.stack]
+        return {"Image": image, **({"LowerDir": ":".join(reversed(tars))} if tars else {})}
     lower = [engine.snapshotter.path(diff_id) for diff_id in row.stack]
     if not lower:
         return {}

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from wherry.container.restart import BackOff
     from wherry.engine.engine import Engine
     from wherry.engine.health import HealthChecks
+    from wherry.engine.lower import Lower
     from wherry.engine.network import Sandbox
     from wherry.monitor.supervise import Supervisor
-    from wherry.oci.mount import Mount
     from wherry.oci.runtime_spec import Spec
     from wherry.runtime.create import Process, Stdio
     from wherry.runtime.external import ExternalProcess
@@ -70,6 +70,7 @@ class Life:
         self._back_off: BackOff | None = None
         self._checks: HealthChecks | None = None
         self._sandbox: Sandbox | None = None
+        self._lower: Lower | None = None  # open as long as the container's monitor lives
 
     def create(self, stdio: Stdio) -> Process | ExternalProcess:
         """With our own runtime, or the program that ``--runtime`` names."""
@@ -95,15 +96,18 @@ class Life:
                 self._sandbox.unplug()  # of the life before this one
             self._sandbox = Sandbox(engine, record)
             self._sandbox.prepare()
-        rootfs = engine.snapshotter.mounts(
-            record.diff_ids, record.id, idmap=bool(record.id_base), userxattr=engine.rootless
-        )
         if record.mounts:
             from wherry.engine import local_driver
 
             local_driver.attach(engine, record)
-        spec = runtime_spec(engine, record, rootfs, self._sandbox)
+        lower = self._lower = engine.lower_layers(record)
+        rootfs = engine.mounts(record, record.id, idmap=bool(record.id_base))
+        spec = runtime_spec(engine, record, (rootfs.upper, *lower), self._sandbox)
         bundle = write_bundle(engine, record, spec)
+        if lower.fd >= 0:
+            from wherry.engine.lower import for_container
+
+            rootfs = for_container(engine, record, lower, rootfs)
         if record.runtime == "wherry":
             from wherry.runtime.create import create
 
@@ -335,12 +339,17 @@ def has_sandbox(engine: Engine, mode: str) -> bool:
     return not engine.rootless and mode not in ("none", "host") and not container_of(mode)
 
 
-def runtime_spec(engine: Engine, record: ContainerRecord, rootfs: Mount, sandbox: Sandbox | None = None) -> Spec:
-    """The OCI runtime spec of a container on this host.  Raises what it can be refused for."""
+def runtime_spec(
+    engine: Engine, record: ContainerRecord, layers: tuple[str, ...], sandbox: Sandbox | None = None
+) -> Spec:
+    """The OCI runtime spec of a container on this host, whose root consists of ``layers``, top-most first.
+
+    Raises what it can be refused for.
+    """
     from wherry.container.spec import build
     from wherry.engine.facts import gather
 
-    spec = build(record, gather(engine, record, rootfs, sandbox))
+    spec = build(record, gather(engine, record, layers, sandbox))
     if any(mount.relabel for mount in record.mounts):
         from wherry.container.relabel import relabel
 

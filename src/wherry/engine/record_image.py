@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry.engine import events, unpack
+from wherry.engine import events, forms, unpack
 from wherry.engine.times import epoch_seconds
 from wherry.errors import NotFound
 from wherry.store import images, index, layers
@@ -39,7 +39,7 @@ def record(
         if row is None:
             raise NotFound("layer", diff_id)
         rows.append(row)
-    fixup = unpack.fix_up(engine, image_id, rows)
+    snapshotter, fixup = forms.form(engine, image_id, rows, unpack.apply_options(engine))
     before = images.by_name(engine.db, names[0]) if names else None
     with engine.db.transaction():
         images.put(
@@ -55,6 +55,7 @@ def record(
                 created=epoch_seconds(config.created),
                 platform=str(config.platform),
                 fixup=fixup,
+                snapshotter=snapshotter,
             ),
         )
         for name in names:

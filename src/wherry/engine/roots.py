@@ -21,7 +21,7 @@ def image_root(engine: Engine, record: ContainerRecord) -> int:
 
     To be called where layers may be read: see `wherry.engine.unpack.in_store`.
     """
-    mount = engine.snapshotter.mounts(record.diff_ids, "", userxattr=engine.rootless)
+    mount = engine.mounts(record)
     if mount.type == "overlay" and len(mount.lower) == 1:
         return os.open(mount.lower[0], DIRECTORY)  # overlay wants two directories, and one is itself
     return open_root(OpenRoot(0, mount, ATTR_NODEV | ATTR_NOSUID | ATTR_RDONLY), _no_namespaces)
@@ -29,8 +29,7 @@ def image_root(engine: Engine, record: ContainerRecord) -> int:
 
 def upper_directory(engine: Engine, record: ContainerRecord) -> int:
     """A descriptor of the directory that holds a container's changes, whose ids `upper_ids` explains."""
-    mount = engine.snapshotter.mounts(record.diff_ids, record.id, userxattr=engine.rootless)
-    return os.open(mount.upper, DIRECTORY)
+    return os.open(engine.mounts(record, record.id).upper, DIRECTORY)
 
 
 def upper_ids(record: ContainerRecord) -> tuple[IdMap, ...]:

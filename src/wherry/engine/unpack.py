@@ -1,4 +1,4 @@
-"""From a compressed layer to a directory of the store, once for all images that have it.
+"""From a compressed layer to a layer of the store, once for all images that have it.
 
 For an unprivileged user the store's files belong to the user's subordinate ids, so everything that writes layers runs
 inside a user namespace that maps them: see `in_store`.
@@ -6,9 +6,10 @@ inside a user namespace that maps them: see `in_store`.
 
 from __future__ import annotations
 
+from wherry.engine import forms
 from wherry.errors import Corrupt
-from wherry.layers import compression, fixup
-from wherry.layers.apply import ApplyOptions, apply
+from wherry.layers import compression
+from wherry.layers.apply import ApplyOptions
 from wherry.layers.source import Source
 from wherry.oci import digest as digests
 from wherry.store import layers
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from wherry.engine.engine import Engine
     from wherry.layers.compression import Readable
-    from wherry.store.layers import LayerRow
 
     T = TypeVar("T")
 
@@ -37,8 +37,8 @@ def apply_options(engine: Engine) -> ApplyOptions:
 
 
 def is_unpacked(engine: Engine, diff_id: str) -> bool:
-    """Whether the layer is complete on disk."""
-    return layers.get(engine.db, diff_id) is not None and engine.snapshotter.has(diff_id)
+    """Whether the layer is complete on disk, in the form that new images have."""
+    return forms.is_kept(engine, layers.get(engine.db, diff_id))
 
 
 def is_whole(engine: Engine, digest: str, diff_id: str) -> bool:
@@ -68,9 +68,9 @@ def unpack(
     with Lock(f"{engine.layout.locks}/layer-{digests.hex_part(diff_id)}", waiting=waiting):
         row = layers.get(engine.db, diff_id)
         if row is None:
-            engine.snapshotter.remove(diff_id)  # complete, but a crash came before its row
-        if row is None or not engine.snapshotter.has(diff_id):
-            layers.put(engine.db, _unpack(engine, diff_id, stream, options or apply_options(engine)))
+            forms.remove(engine, diff_id)  # complete, but a crash came before its row
+        if not forms.is_kept(engine, row):
+            layers.put(engine.db, forms.keep(engine, diff_id, stream, options or apply_options(engine), row))
         elif not known:
             with Source(compression.reader(stream)) as source:
                 source.finish()
@@ -79,34 +79,8 @@ def unpack(
         layers.note_blob(engine.db, digest, diff_id)
 
 
-def _unpack(engine: Engine, diff_id: str, stream: Readable, options: ApplyOptions) -> LayerRow:
-    with engine.snapshotter.prepare(diff_id) as staging:
-        applied = apply(compression.reader(stream), staging.fd, options)
-        if applied.diff_id != diff_id:
-            raise _mismatch(applied.diff_id, diff_id)
-        staging.commit()
-    return layers.LayerRow(diff_id, applied.size, applied.entries, applied.implied_dirs, applied.missing_links)
-
-
 def _mismatch(found: str, wanted: str) -> Corrupt:
     return Corrupt(f"layer's content has the diff id {found}, but the image's configuration says {wanted}")
-
-
-def fix_up(engine: Engine, image_id: str, rows: list[LayerRow]) -> str:
-    """Writes the layer that this image alone needs on top of ``rows``, its layers lowest first.
-
-    Returns the id of that layer for the snapshotter, which is the image's, or nothing when it needs none.  Raises
-    `Corrupt` when the layers do not fit together, `StorageFull`.
-    """
-    stack = [fixup.Layer(engine.snapshotter.path(row.diff_id), row.implied_dirs, row.missing_links) for row in rows]
-    wanted = fixup.plan(stack)
-    if not wanted.needed:
-        return ""
-    if not engine.snapshotter.has(image_id):
-        with engine.snapshotter.prepare(image_id) as staging:
-            fixup.write(wanted, stack, staging.fd)
-            staging.commit()
-    return image_id
 
 
 def in_store(engine: Engine, function: Callable[[], T]) -> T:

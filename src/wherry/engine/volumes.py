@@ -89,7 +89,7 @@ def populate(engine: Engine, record: ContainerRecord) -> None:
     from wherry.store import containers
 
     wanted = [point for point in record.mounts if point.populate]
-    lower = engine.lower_layers(record)
+    lower = engine.lower_layers(record)  # kept open as long as ``fill`` is
     running = [load(row) for row in containers.list_all(engine.db) if row.status in ("running", "paused")]
     mounted = {mount.name for other in running for mount in other.mounts}
 

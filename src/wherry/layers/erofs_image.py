@@ -20,7 +20,7 @@ import struct
 from collections.abc import Sequence
 
 from wherry.errors import Corrupt, NotSupported
-from wherry.layers.erofs_tree import MODE, TARGET, XATTRS, Directory, Mark, Node
+from wherry.layers.erofs_tree import Directory, Mark, Node
 from wherry.layers.tree import shown
 
 BLOCK = 512
@@ -112,13 +112,13 @@ class _Image:
             self._directories.append((directory, names, here, above))
             for name in names:
                 child = directory.children[name]
-                if child.__class__ is tuple:
+                if isinstance(child, tuple):
                     key = id(child)
                     if key in places:
                         self._links[key] = self._links.get(key, 1) + 1
                     else:
                         places[key] = self._place_node(child)
-                elif child.__class__ is Directory:
+                elif isinstance(child, Directory):
                     place = places[id(child)] = self._reserve(64 + len(child.xattrs))
                     todo.append((child, place, here))
                 else:
@@ -133,9 +133,10 @@ class _Image:
 
     def _place_node(self, node: Node) -> int:
         self._nodes.append(node)
-        size = 64 + len(node[XATTRS])
-        if node[TARGET] and size + len(node[TARGET]) <= BLOCK:  # in the block of its inode: never across two
-            size += len(node[TARGET])
+        xattrs, target = node[7:]
+        size = 64 + len(xattrs)
+        if target and size + len(target) <= BLOCK:  # in the block of its inode: never across two
+            size += len(target)
             if ((self._position + 31) & ~31) % BLOCK + size > BLOCK:
                 self._position = -(-self._position // BLOCK) * BLOCK
         return self._reserve(size)
@@ -150,9 +151,7 @@ class _Image:
 
     def _put_nodes(self, data: bytearray) -> None:
         pack, places, links = _INODE.pack_into, self._places, self._links
-        number = 0
-        for node in self._nodes:
-            number += 1
+        for number, node in enumerate(self._nodes, 1):
             mode, uid, gid, seconds, nanoseconds, size, where, xattrs, target = node
             place = places[id(node)]
             form = _PLAIN
@@ -186,7 +185,7 @@ class _Image:
                     types.append(2)
                 else:
                     assert not isinstance(child, Mark)
-                    types.append(_TYPES[child[MODE] & 0o170000])
+                    types.append(_TYPES[child[0] & 0o170000])
             entries = _entries(names, numbers, types, here >> 5, above >> 5)
             xattrs = directory.xattrs
             data[here + 64 : here + 64 + len(xattrs)] = xattrs
@@ -244,4 +243,3 @@ def _block(names: list[bytes], numbers: list[int], types: list[int]) -> bytes:
         values[3 * at + 1] = offset
         offset += len(name)
     return form.pack(*values) + b"".join(names)
-

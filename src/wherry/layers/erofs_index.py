@@ -1,6 +1,6 @@
 """A layer's tree on disk: what `wherry.layers.erofs_layer` found, read again whenever an image has that layer.
 
-    16 × 4 bytes   what this is, its form, how many entries and attributes, the tar's length and its file's blocks,
+    header         what this is, its form, how many entries and attributes, the tar's length and its file's blocks,
                    lengths of what follows, and a checksum of it
     rows           one of fixed size for every entry, a directory before what is in it
     names, targets, attributes
@@ -91,19 +91,22 @@ def dump(layer: Layer) -> bytes:
     return _HEADER.pack(_MAGIC, _FORM, len(writer.rows), layer.tar_size, layer.blocks, *sizes, 0) + body
 
 
-def blocks(head: bytes) -> tuple[int, int]:
-    """Of the first bytes of an index: the tar's length and the blocks of its file.  Raises `Corrupt`."""
-    if len(head) < _HEADER.size:
+def head(data: bytes, *, any_form: bool = False) -> Layer:
+    """What the first bytes of an index say, with an empty tree.  Raises `Corrupt` when they are not those of one.
+
+    ``any_form``: of another version's index too, which begins with the same.
+    """
+    if len(data) < _HEADER.size:
         raise Corrupt("a layer's index is cut short")
-    magic, form, _count, tar_size, count, *_rest = _HEADER.unpack_from(head)
-    if (magic, form) != (_MAGIC, _FORM):
+    magic, form, _count, tar_size, blocks, *_rest = _HEADER.unpack_from(data)
+    if magic != _MAGIC or (form != _FORM and not any_form):
         raise Corrupt("a layer's index has another form")
-    return tar_size, count
+    return Layer(Directory(0, 0, 0, 0, 0), tar_size, blocks)
 
 
 def load(data: bytes, base: int = 0) -> Layer:
     """The layer of an index, ``base`` added to the block addresses of files.  Raises `Corrupt` for a damaged one."""
-    tar_size, count_blocks = blocks(data)
+    empty = head(data)
     _magic, _form, count, _tar, _blocks, name_size, target_size, xattr_size, check, _ = _HEADER.unpack_from(data)
     start = _HEADER.size + count * _ROW.size
     if len(data) != start + name_size + target_size + xattr_size or zlib.crc32(data[_HEADER.size :]) != check:
@@ -147,7 +150,7 @@ def load(data: bytes, base: int = 0) -> Layer:
             root = child if isinstance(child, Directory) else None
     if root is None:
         raise Corrupt("a layer's index has no root")
-    return Layer(root, tar_size, count_blocks)
+    return empty.replace(root=root)
 
 
 def _xattrs(data: bytes) -> list[bytes]:

@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 
 from wherry.errors import Corrupt, NotSupported
 from wherry.layers import erofs_xattrs, tar
 from wherry.layers.apply import Applied, Limits
 from wherry.layers.compression import Readable
+from wherry.layers.erofs_sparse import BLOCK, Sparse, expand
 from wherry.layers.erofs_tree import WHITEOUT, Child, Directory, Mark, Node
 from wherry.layers.source import Source
 from wherry.layers.tree import MAX_DEPTH, clean, shown
 from wherry.record import Record
 
-BLOCK = 512
 #: What one layer's tree may take in memory: a layer that has more is unpacked instead.
 ENTRIES = 500_000
 TEXT = 64 << 20
@@ -54,13 +53,13 @@ class Indexed(Record):
     reason: str = ""
 
 
-def index(stream: Readable, tar_fd: int, limits: Limits | None = None) -> Indexed:
-    """Write the tar ``stream`` (decompressed) to the empty file ``tar_fd`` and index it.
+def index(stream: Readable, tar_fd: int | None, limits: Limits | None = None) -> Indexed:
+    """Write the tar ``stream`` (decompressed) to the empty file ``tar_fd`` and index it; None: it has been written.
 
     The stream is read to its end, in a helper thread.  Raises `Corrupt` for a damaged or hostile layer, OSError when
     the file cannot be written, and what reading ``stream`` raises.
     """
-    with Source(_Tee(stream, tar_fd)) as source:
+    with Source(stream if tar_fd is None else _Tee(stream, tar_fd)) as source:
         layer = _Layer(source, limits or Limits())
         reason = ""
         try:
@@ -70,7 +69,7 @@ def index(stream: Readable, tar_fd: int, limits: Limits | None = None) -> Indexe
         source.finish()
         if reason:
             return Indexed(Applied(source.digest, 0, 0, (), (), source.size), None, 0, reason)
-        blocks = _expand(layer.sparse, tar_fd, source.size)
+        blocks = expand(layer.sparse, tar_fd, source.size)
     implied, missing = _open_ends(layer.root)
     applied = Applied(source.digest, layer.size, layer.entries, implied, missing, source.size)
     return Indexed(applied, layer.root, blocks)
@@ -90,37 +89,6 @@ class _Tee:
         while view:
             view = view[os.write(self._fd, view) :]
         return piece
-
-
-class _Sparse(Record):
-    """A sparse file: where its pieces begin in the tar, where they belong, and how long it is."""
-
-    node: Node
-    parents: list[tuple[Directory, bytes]]
-    position: int
-    pieces: list[tuple[int, int]]
-    real: int
-
-
-def _expand(files: list[_Sparse], fd: int, end: int) -> int:
-    """Write out sparse files after ``end``; the blocks of the whole."""
-    blocks = -(-end // BLOCK)
-    for file in files:
-        source, start = file.position, blocks * BLOCK
-        for offset, size in file.pieces:
-            target = start + offset
-            while size:
-                count = os.copy_file_range(fd, fd, size, source, target)
-                if not count:
-                    raise Corrupt("layer is cut short: unexpected end of the tar stream")
-                size, source, target = size - count, source + count, target + count
-        placed = (*file.node[:6], blocks, *file.node[7:])
-        for directory, name in file.parents:
-            if directory.children.get(name) is file.node:
-                directory.children[name] = placed
-        blocks += -(-file.real // BLOCK)
-    os.ftruncate(fd, max(end, blocks * BLOCK) if files else end)
-    return blocks
 
 
 def _open_ends(root: Directory) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
@@ -158,7 +126,7 @@ class _Layer:
         self._path = b""
         self._count = 1
         self._blocks = 0
-        self.sparse: list[_Sparse] = []
+        self.sparse: list[Sparse] = []
         self.size = 0
         self.entries = 0
 
@@ -243,7 +211,7 @@ class _Layer:
         self._text += 16 * len(entry.map)
         if self._blocks + self._source.position // BLOCK >= BLOCKS:
             raise NotSupported("sparse files of more than a tebibyte")
-        self.sparse.append(_Sparse(node, [(directory, name)], self._source.position, entry.map, entry.real))
+        self.sparse.append(Sparse(node, [(directory, name)], self._source.position, entry.map, entry.real))
 
     def _device(self, entry: tar.Entry) -> int:
         """The number of a device as the kernel encodes it (new_encode_dev)."""
@@ -310,7 +278,7 @@ class _Layer:
         directory.children[name] = found
         for file in self.sparse:
             if file.node is found:
-                file.parents.append((directory, name))
+                file.names.append((directory, name))
 
     def _find(self, path: bytes) -> Child | None:
         """What this layer has at ``path``; the last name is not followed."""
@@ -393,12 +361,3 @@ class _Layer:
             if len(done) > MAX_DEPTH + 1:
                 raise Corrupt(f"layer has an entry whose name is too long: {shown(path)}")
         return done[-1]
-
-
-def directories(root: Directory) -> Iterator[Directory]:
-    """Every directory of a tree, the root first."""
-    todo = [root]
-    while todo:
-        directory = todo.pop()
-        yield directory
-        todo += [child for child in directory.children.values() if isinstance(child, Directory)]

@@ -16,8 +16,6 @@ from wherry.layers.tree import shown
 #: them, and a symbolic link's target.  Names of one file have the same object.
 Node: TypeAlias = tuple[int, int, int, int, int, int, int, bytes, bytes]
 
-MODE, UID, GID, SECONDS, NANOSECONDS, SIZE, WHERE, XATTRS, TARGET = range(9)
-
 
 class Mark:
     """What a layer says about a name that it has no file for: with ``target`` a hard link to a file of a layer below,

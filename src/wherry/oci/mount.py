@@ -10,6 +10,7 @@ class Mount(Record):
 
     ``type`` is "overlay", "bind" or "erofs".  For overlay, ``lower`` lists the read-only directories, top-most first,
     ``upper`` and ``work`` the writable ones (empty: read-only).  For bind and erofs, ``source`` is what is mounted.
+    ``below``, of an overlay, is a file system to mount for its only lower directory, in place of ``lower``.
     ``options`` are further options of the file system.  ``idmap`` asks that the lower layers, owned on disk by ids
     from 0, be shown through the container's user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP).
     """
@@ -21,3 +22,4 @@ class Mount(Record):
     upper: str = ""
     work: str = ""
     idmap: bool = False
+    below: Mount | None = None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def overlay(mount: Mount, attributes: int, lowers: list[int]) -> int:
-    """The detached overlay of ``mount``; ``lowers`` are its detached id-mapped layers, or none to use their paths.
+    """The detached overlay of ``mount``; ``lowers`` are its detached layers, or none to use their paths.
 
     Raises CallError as the child met it.
     """
@@ -71,9 +71,8 @@ def _build(mount: Mount, attributes: int, lowers: list[int]) -> int:
     scratch = m.new("tmpfs", ("mode=700",))
     m.attach_at(scratch, "/")
     names = []
-    for number, directory in enumerate(mount.lower):
+    for number, tree in enumerate(lowers or [m.clone_tree(directory) for directory in mount.lower]):
         os.mkdir(str(number), dir_fd=scratch)
-        tree = lowers[number] if lowers else m.clone_tree(directory)
         place = os.open(str(number), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=scratch)
         m.attach(tree, place)
         names.append(str(number))

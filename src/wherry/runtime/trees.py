@@ -48,7 +48,7 @@ def open_root(op: OpenRoot, namespaces: UserNamespaces) -> int:
         if mount.idmap:
             map_ids(tree, mount.source, namespaces((), ()))
     elif mount.type == "erofs":
-        tree = m.new("erofs", mount.options, m.ATTR_RDONLY, mount.source)
+        tree = open_erofs(mount)
         if mount.idmap:
             map_ids(tree, mount.source, namespaces((), ()))
     else:
@@ -58,12 +58,31 @@ def open_root(op: OpenRoot, namespaces: UserNamespaces) -> int:
     return tree
 
 
+def open_erofs(mount: Mount) -> int:
+    """An EROFS image in a file, with its devices.  Raises CallError; ENOTBLK from a kernel before 6.12, which wants
+    block devices."""
+    held: list[int] = []
+    context = call("fsopen", b"erofs\0", m.FSOPEN_CLOEXEC)
+    try:
+        m.configure(context, "source", _short(mount.source, held))
+        for option in mount.options:
+            name, _, value = option.partition("=")
+            m.configure(context, name, _short(value, held))
+        return m.finish(context, m.ATTR_RDONLY)
+    finally:
+        for descriptor in (*held, context):
+            os.close(descriptor)
+
+
 def open_overlay(mount: Mount, attributes: int, namespaces: UserNamespaces) -> int:
     """An overlay whose lower directories are shown through the container's user namespace where ``idmap``."""
     held: list[int] = []
     context = -1
     try:
         lowers: list[str] = []
+        if mount.below is not None:
+            held.append(open_root(OpenRoot(0, mount.below.replace(idmap=mount.idmap)), namespaces))
+            lowers.append(f"/proc/self/fd/{held[-1]}")
         for directory in mount.lower:
             if mount.idmap:
                 tree = m.clone_tree(directory)
@@ -85,7 +104,7 @@ def open_overlay(mount: Mount, attributes: int, namespaces: UserNamespaces) -> i
             from wherry.runtime import compat  # before Linux 6.15: lower layers must be attached somewhere
 
             try:
-                return compat.overlay(mount, attributes, held if mount.idmap else [])
+                return compat.overlay(mount, attributes, held[: len(lowers)] if mount.idmap or mount.below else [])
             except OSError:
                 raise error from None
     finally:
@@ -106,7 +125,7 @@ def _configure_upper(context: int, mount: Mount, held: list[int]) -> None:
 def _short(path: str, held: list[int]) -> str:
     if len(path) <= _LONGEST:
         return path
-    held.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    held.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
     return f"/proc/self/fd/{held[-1]}"
 
 

@@ -87,6 +87,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null"))
         ],
     ),
+    (
+        "ALTER TABLE images ADD COLUMN snapshotter TEXT NOT NULL DEFAULT 'overlay'",
+        "ALTER TABLE layers ADD COLUMN unfit TEXT NOT NULL DEFAULT ''",
+    ),
 )
 """Statement by statement, what makes schema version N+1 out of version N.  Entries are only ever added at the end."""
 

@@ -32,11 +32,11 @@ KEEP_PARTIAL = 24 * 3600
 
 
 class Reachable(Record):
-    """Digests of blobs, diff ids of layers, and ids of images whose fix-up layers something needs."""
+    """Digests of blobs, diff ids of layers, and what each snapshotter must keep: layers, fix-ups, images of layers."""
 
     blobs: frozenset[str]
     layers: frozenset[str]
-    fixups: frozenset[str]
+    kept: dict[str, frozenset[str]]
 
 
 def adding(layout: Layout, waiting: Callable[[], None] | None = None) -> Lock:
@@ -53,19 +53,21 @@ def reachable(db: Database, content: Content) -> Reachable:
     """Everything that must stay.  Raises `Corrupt` rather than overlook something."""
     blobs: set[str] = set()
     layers: set[str] = set()
-    fixups: set[str] = set()
+    kept: dict[str, set[str]] = {"overlay": set(), "erofs": set()}
     for row in images.list_all(db):
         blobs |= image_blobs(content, row)
         layers.update(row.diff_ids)
-        fixups.add(row.id if row.fixup else "")
+        kept[row.snapshotter].update(row.stack)
     for name in images.names(db):
         if name.target and name.target not in blobs:
             _add_index(content, name.target, blobs, 0)
     for text, image_id in db.rows("SELECT record, image_id FROM containers"):
         record = fastjson.loads(text) if text else {}
-        layers.update(record.get("diff_ids", ()))
-        fixups.add(image_id)
-    return Reachable(frozenset(blobs), frozenset(layers), frozenset(fixups - {""}))
+        stack = record.get("diff_ids", ())
+        layers.update(stack)
+        kept[record.get("snapshotter", "overlay")].update(stack)
+        kept["overlay"].add(image_id)
+    return Reachable(frozenset(blobs), frozenset(layers), {name: frozenset(ids) for name, ids in kept.items()})
 
 
 def _add_index(content: Content, digest: str, found: set[str], depth: int) -> None:

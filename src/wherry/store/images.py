@@ -22,7 +22,8 @@ class ImageRow(Record):
     """``config`` is the configuration's JSON text, ``diff_ids`` the layers, lowest first.
 
     ``size`` is bytes of all layers unpacked, ``created`` epoch seconds (what the image says), ``tagged`` epoch
-    nanoseconds of the last time it got a name here, ``fixup`` the layer of this image alone that goes on top, or empty.
+    nanoseconds of the last time it got a name here, ``snapshotter`` keeps its layers ("overlay" or "erofs"), ``fixup``
+    is the layer of this image alone that goes on top, or empty; for erofs, the key of the image of all layers.
     """
 
     id: str
@@ -36,6 +37,7 @@ class ImageRow(Record):
     platform: str
     fixup: str = ""
     tagged: int = 0
+    snapshotter: str = "overlay"
 
     @property
     def stack(self) -> tuple[str, ...]:

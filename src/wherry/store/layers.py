@@ -1,4 +1,4 @@
-"""The unpacked layers: one row each, written when the layer is complete on disk.
+"""The layers: one row each, written when the layer is complete on disk.
 
 Apart from that, which compressed blob is which layer, noted when a blob has been decompressed and seen to be so: a
 manifest that pairs a blob with another layer's diff id is lying.
@@ -18,7 +18,8 @@ class LayerRow(Record):
     """``size`` is bytes of file content, ``entries`` tar entries.
 
     ``implied_dirs`` are directories that the tar has no entry for, ``missing_links`` are (name, target) of hard links
-    whose target lies in a layer below: what an image needs a fix-up for (design: state).
+    whose target lies in a layer below: what an image needs a fix-up for (design: state).  ``unfit`` says why this layer
+    can only be unpacked, and not be mounted as the tar that it is.
     """
 
     diff_id: str
@@ -26,11 +27,12 @@ class LayerRow(Record):
     entries: int = 0
     implied_dirs: tuple[str, ...] = ()
     missing_links: tuple[tuple[str, str], ...] = ()
+    unfit: str = ""
 
 
 def _row(found: Row) -> LayerRow:
     links = tuple((name, target) for name, target in fastjson.loads(found[4]))
-    return LayerRow(found[0], found[1], found[2], tuple(fastjson.loads(found[3])), links)
+    return LayerRow(found[0], found[1], found[2], tuple(fastjson.loads(found[3])), links, found[5])
 
 
 def get(db: Database, diff_id: str) -> LayerRow | None:
@@ -41,8 +43,9 @@ def get(db: Database, diff_id: str) -> LayerRow | None:
 
 def put(db: Database, row: LayerRow) -> None:
     """Notes that a layer is complete."""
-    values = (row.diff_id, row.size, row.entries, fastjson.dumps(row.implied_dirs), fastjson.dumps(row.missing_links))
-    db.execute("INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?)", values)
+    implied, missing = fastjson.dumps(row.implied_dirs), fastjson.dumps(row.missing_links)
+    values = (row.diff_id, row.size, row.entries, implied, missing, row.unfit)
+    db.execute("INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?, ?)", values)
 
 
 def delete(db: Database, diff_id: str) -> None:

@@ -22,6 +22,7 @@ class Layout:
         "cache",
         "containers",
         "db",
+        "erofs",
         "index",
         "ingest",
         "layers",
@@ -41,6 +42,7 @@ class Layout:
         self.blobs = root + "/blobs"
         self.ingest = root + "/ingest"
         self.layers = root + "/layers"
+        self.erofs = root + "/erofs"
         self.containers = root + "/containers"
         self.volumes = root + "/volumes"
         self.cache = root + "/cache"

@@ -243,7 +243,7 @@ def test_containers_keep_their_layers(db: Database, content: Content) -> None:
     images.delete(db, identity)
     found = gc.reachable(db, content)
     assert found.layers == {"sha256:1", "sha256:2"}
-    assert found.fixups == {identity}
+    assert found.kept == {"overlay": {"sha256:1", "sha256:2", identity}, "erofs": set()}
 
 
 def test_sweep_keeps_what_is_young_or_being_written(content: Content, layout: Layout) -> None:

@@ -53,10 +53,9 @@ def main(call: Call) -> int:
     image = get_image(engine, options, when_pulling(call))
     with Undo() as undo:
         record = create(engine, options, image, undo)
-        rootfs = engine.snapshotter.mounts(
-            record.diff_ids, record.id, idmap=bool(record.id_base), userxattr=engine.rootless
-        )
-        spec = runtime_spec(engine, record, rootfs)
+        rootfs = engine.mounts(record, record.id, idmap=bool(record.id_base))
+        with engine.lower_layers(record) as lower:
+            spec = runtime_spec(engine, record, (rootfs.upper, *lower))
         bundle = engine.layout.run_container(record.id)
         operations = plan(dict(spec), engine.host, rootfs, container_id=record.id, bundle=bundle)
     if form == "spec":

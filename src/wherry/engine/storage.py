@@ -1,0 +1,87 @@
+"""Which snapshotter new images get: what is configured, and what the kernel can do.
+
+``storage.toml`` in a directory of the configuration may say ``snapshotter = "auto"`` (the default), ``"erofs"`` or
+``"overlay"``.  Images and containers that are there keep what they have.
+"""
+
+from __future__ import annotations
+
+import os
+
+from wherry.errors import InvalidArgument, NotSupported
+from wherry.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.engine.engine import Engine
+
+AUTO, EROFS, OVERLAY = "auto", "erofs", "overlay"
+
+
+class Choice(Record):
+    """``snapshotter`` is "erofs" or "overlay", ``reason`` why it is not erofs; empty when that was not asked for."""
+
+    snapshotter: str
+    reason: str = ""
+
+
+def choose(engine: Engine) -> Choice:
+    """The snapshotter of new images.  Raises `NotSupported` when erofs is configured and cannot be had."""
+    wanted = configured(engine)
+    if wanted == OVERLAY:
+        return Choice(OVERLAY)
+    reason = obstacle(engine)
+    if not reason:
+        return Choice(EROFS)
+    if wanted == EROFS:
+        raise NotSupported(
+            f"the erofs snapshotter cannot be used: {reason}", hint='say snapshotter = "auto" in storage.toml'
+        )
+    return Choice(OVERLAY, reason)
+
+
+def configured(engine: Engine) -> str:
+    """What ``storage.toml`` says, the last directory's first.  Raises `InvalidArgument`."""
+    for directory in reversed(engine.paths.config):
+        try:
+            with open(f"{directory}/storage.toml", "rb") as file:
+                data = file.read(1 << 20)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise InvalidArgument(f"{directory}/storage.toml: {os.strerror(error.errno or 0).lower()}") from None
+        import tomllib
+
+        try:
+            content = tomllib.loads(data.decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InvalidArgument(f"{directory}/storage.toml: {error}") from None
+        unknown = sorted(set(content) - {"snapshotter"})
+        if unknown:
+            raise InvalidArgument(f"{directory}/storage.toml: unknown key {unknown[0]!r}")
+        value = content.get("snapshotter", AUTO)
+        if value not in (AUTO, EROFS, OVERLAY):
+            raise InvalidArgument(
+                f"{directory}/storage.toml: snapshotter is {value!r}", hint="one of auto, erofs and overlay"
+            )
+        return str(value)
+    return AUTO
+
+
+def obstacle(engine: Engine) -> str:
+    """Why EROFS images in files cannot be mounted here; empty when they can.  Kept until the kernel changes."""
+    if engine.rootless:
+        return "only root can mount EROFS"
+    layout = engine.layout
+    answer = f"{layout.cache}/erofs-{os.uname().release}-{os.stat(layout.root).st_dev}"
+    try:
+        return os.readlink(answer).partition(":")[2]
+    except OSError:
+        from wherry.engine.try_erofs import attempt
+
+        found = attempt(engine)
+        try:
+            os.symlink(f"erofs:{found}", answer)
+        except OSError:
+            pass  # a full disk, or another process was first: asked again next time
+        return found
