@@ -18,7 +18,8 @@ SLOW = {
 HOT = (
     "wherry.errors", "wherry.record", "wherry.fastjson", "wherry.oci.reference", "wherry.oci.mount", "wherry.linux",
     "wherry.store.layout", "wherry.store.db", "wherry.store.images", "wherry.store.containers", "wherry.store.locks",
-    "wherry.rootfs.overlay", "wherry.container", "wherry.runtime", "wherry.monitor", "wherry.engine.paths",
+    "wherry.rootfs.overlay", "wherry.rootfs.erofs", "wherry.rootfs.directories", "wherry.engine.lower",
+    "wherry.container", "wherry.runtime", "wherry.monitor", "wherry.engine.paths",
     "wherry.engine.engine", "wherry.engine.run", "wherry.engine.create", "wherry.cli.main", "wherry.cli.parser",
     "wherry.cli.commands.run",
 )  # fmt: skip

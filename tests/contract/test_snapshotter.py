@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from wherry.errors import InvalidArgument, NotSupported
+from wherry.oci.mount import Mount
 from wherry.rootfs import Snapshotter
+from wherry.rootfs.erofs import ErofsSnapshotter
 from wherry.rootfs.overlay import OverlaySnapshotter
 
 ID = "sha256:" + "a1" * 32
@@ -26,7 +28,13 @@ def overlay(root: Path) -> Snapshotter:
     return OverlaySnapshotter(str(root / "layers"), str(root / "containers"))
 
 
-@pytest.fixture(params=[overlay])
+def erofs(root: Path) -> Snapshotter:
+    for name in ("layers", "containers"):
+        (root / name).mkdir(mode=0o700)
+    return ErofsSnapshotter(str(root / "layers"), str(root / "containers"))
+
+
+@pytest.fixture(params=[overlay, erofs])
 def snapshotter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Snapshotter]:
     make: Callable[[Path], Snapshotter] = request.param
     yield make(tmp_path)
@@ -76,8 +84,7 @@ def test_the_first_commit_wins(snapshotter: Snapshotter) -> None:
         second.commit()
         first.commit()
     assert snapshotter.has(ID)
-    (lower,) = snapshotter.mounts((ID,), "").lower
-    assert Path(lower, "file").read_text() == "second"
+    assert Path(snapshotter.path(ID), "file").read_text() == "second"
 
 
 def test_the_umask_does_not_matter(snapshotter: Snapshotter) -> None:
@@ -88,7 +95,7 @@ def test_the_umask_does_not_matter(snapshotter: Snapshotter) -> None:
         snapshotter.make_upper("c", os.geteuid(), os.getegid())
     finally:
         os.umask(old)
-    upper = snapshotter.mounts((), "c").upper
+    upper = snapshotter.mounts((ID,), "c").upper
     assert stat.S_IMODE(os.stat(os.path.dirname(upper)).st_mode) == 0o700
 
 
@@ -101,7 +108,8 @@ def test_what_is_no_digest_is_no_path(snapshotter: Snapshotter, bad: str) -> Non
             call(bad)
 
 
-def test_mounts_have_the_top_most_first(snapshotter: Snapshotter) -> None:
+def test_overlay_has_the_top_most_first(tmp_path: Path) -> None:
+    snapshotter = overlay(tmp_path)
     mount = snapshotter.mounts((ID, OTHER), "c", idmap=True)
     assert [Path(lower).name for lower in mount.lower] == ["b2" * 32, "a1" * 32]
     assert mount.idmap and mount.upper.endswith("/c/upper") and mount.work.endswith("/c/work")
@@ -110,17 +118,32 @@ def test_mounts_have_the_top_most_first(snapshotter: Snapshotter) -> None:
     assert (view.upper, view.work) == ("", "")
 
 
-def test_a_layer_that_is_there_twice_is_stacked_once(snapshotter: Snapshotter) -> None:
+def test_erofs_has_one_image_over_the_tars_of_all_layers(tmp_path: Path) -> None:
+    snapshotter, layers = erofs(tmp_path), f"{tmp_path}/layers"
+    devices = (f"device={layers}/{'a1' * 32}/tar", f"device={layers}/{'b2' * 32}/tar")
+    image = Mount("erofs", f"{layers}/{'c3' * 32}/image", devices)
+    stack = (ID, OTHER, ID, "sha256:" + "c3" * 32)
+    assert snapshotter.mounts(stack, "") == image
+    assert snapshotter.mounts(stack, "", idmap=True) == image.replace(idmap=True)
+    mount = snapshotter.mounts(stack, "c", idmap=True)
+    assert mount.lower == () and mount.below == image and mount.idmap
+    assert mount.upper.endswith("/c/upper") and mount.work.endswith("/c/work")
+
+
+def test_a_layer_that_is_there_twice_is_stacked_once(tmp_path: Path) -> None:
+    snapshotter = overlay(tmp_path)
     assert [Path(lower).name[:2] for lower in snapshotter.mounts((ID, OTHER, ID), "c").lower] == ["a1", "b2"]
 
 
-def test_an_image_may_have_no_layers(snapshotter: Snapshotter) -> None:
+def test_an_image_may_have_no_layers(tmp_path: Path) -> None:
+    snapshotter = overlay(tmp_path)
     for _ in range(2):
         (lower,) = snapshotter.mounts((), "c").lower
         assert os.listdir(lower) == []
 
 
-def test_too_many_layers(snapshotter: Snapshotter) -> None:
+def test_too_many_layers(tmp_path: Path) -> None:
+    snapshotter = overlay(tmp_path)
     many = tuple(f"sha256:{number:064x}" for number in range(501))
     assert len(snapshotter.mounts(many[:500], "c").lower) == 500
     with pytest.raises(NotSupported, match="501 layers"):
@@ -188,7 +211,6 @@ os.kill(os.getpid(), 9)
 
 def test_what_a_killed_writer_leaves_is_swept(tmp_path: Path) -> None:
     snapshotter = overlay(tmp_path)
-    assert isinstance(snapshotter, OverlaySnapshotter)
     paths = [str(tmp_path / "layers"), str(tmp_path / "containers")]
     source = str(Path(__file__).parents[2] / "src")
     done = subprocess.run([sys.executable, "-c", DIES, *paths], env={"PYTHONPATH": source}, check=False)
@@ -204,7 +226,6 @@ def test_what_a_killed_writer_leaves_is_swept(tmp_path: Path) -> None:
 
 def test_a_removal_that_was_interrupted_is_swept(tmp_path: Path) -> None:
     snapshotter = overlay(tmp_path)
-    assert isinstance(snapshotter, OverlaySnapshotter)
     add(snapshotter, ID)
     os.rename(snapshotter.path(ID), f"{tmp_path}/layers/.removing-{'a1' * 32}-x")
     assert not snapshotter.has(ID)
@@ -213,7 +234,6 @@ def test_a_removal_that_was_interrupted_is_swept(tmp_path: Path) -> None:
 
 def test_a_writer_that_is_alive_is_not_swept(tmp_path: Path) -> None:
     snapshotter = overlay(tmp_path)
-    assert isinstance(snapshotter, OverlaySnapshotter)
     with snapshotter.prepare(ID) as staging:
         other = os.open(staging.path, os.O_RDONLY)
         with pytest.raises(BlockingIOError):

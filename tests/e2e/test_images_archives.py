@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from support import images
+from support import images, stored
 from support.command import Wherry
 from support.images import Image, Layer
 
@@ -272,7 +272,7 @@ def test_refused(wherry: Wherry, tmp_path: Path, name: str) -> None:
     assert "Traceback" not in result.err
     assert len(result.err.strip().splitlines()) <= 2, result.err
     assert wherry.ok("images", "-aq") == ""
-    assert [path for path in (wherry.root / "layers").glob("*") if path.name != ".no-layers"] == []
+    assert stored.names(wherry) == stored.unfinished(wherry) == []
     assert list((wherry.root / "blobs" / "sha256").iterdir()) == []
     assert list((wherry.root / "ingest").iterdir()) == []
     assert not Path("/tmp/wherry-evil").exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support import images
+from support import images, stored
 from support.command import Wherry
 from support.images import Image, Layer
 from support.registry import Registry
@@ -36,15 +36,13 @@ def is_clean(wherry: Wherry) -> None:
     """After everything was removed, nothing is left."""
     assert wherry.ok("images", "-aq") == ""
     assert list((wherry.root / "blobs" / "sha256").iterdir()) == []
-    assert [path.name for path in (wherry.root / "layers").iterdir() if path.name != ".no-layers"] == []
+    assert stored.names(wherry) == stored.unfinished(wherry) == []
 
 
 def is_whole(wherry: Wherry, built: images.Built) -> None:
     """Every file of every layer is there."""
     for number, diff_id in enumerate(built.config["rootfs"]["diff_ids"]):
-        directory = wherry.root / "layers" / diff_id[7:] / f"d{number}"
-        assert sorted(os.listdir(directory)) == sorted(map(str, range(40)))
-        assert {path.stat().st_size for path in directory.iterdir()} == {100_000}
+        assert stored.files(wherry, diff_id) == {f"d{number}/{step}": 100_000 for step in range(40)}
 
 
 def test_killed_at_any_moment(wherry: Wherry, registry: Registry, three: images.Built) -> None:
@@ -65,8 +63,7 @@ def test_killed_at_any_moment(wherry: Wherry, registry: Registry, three: images.
             wherry.ok("rmi", name)
     wherry.ok("pull", name)
     is_whole(wherry, three)
-    left = [path.name for path in (wherry.root / "layers").iterdir() if path.name.startswith(".st")]
-    assert left == []
+    assert stored.unfinished(wherry) == []
     assert list((wherry.root / "ingest").iterdir()) == []
     with sqlite3.connect(wherry.root / "wherry.db") as raw:
         assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -169,7 +166,7 @@ def test_a_full_disk(wherry: Wherry, registry: Registry, three: images.Built, me
         assert "Traceback" not in result.err
         assert len(result.err.strip().splitlines()) <= 2, result.err
         assert wherry.ok("images", "-aq") == ""
-        assert not list((wherry.root / "layers").glob(".staging*"))
+        assert stored.unfinished(wherry) == []
         remount = ["mount", "-o", "remount,size=64m", wherry.root]
         subprocess.run(remount, check=True)
         wherry.ok("pull", name)

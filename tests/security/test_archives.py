@@ -25,9 +25,11 @@ from support import tars
 from support.hostile import LINKS, OUT, UP, Yard, ladder, long
 from support.tars import END, Dribble, directory, hardlink, header, member, pax, symlink
 from wherry.errors import Corrupt, WherryError
+from wherry.layers import erofs_image, erofs_index, erofs_layer
 from wherry.layers.apply import Applied, ApplyOptions, Limits, apply
 from wherry.layers.compression import Limits as Expansion
 from wherry.layers.compression import reader
+from wherry.layers.erofs_tree import Directory, check, merge
 
 SOURCE = Path(__file__).parents[2] / "src"
 OPTIONS = [ApplyOptions(whiteouts="overlay-user", ownership="ignore", devices="skip")]
@@ -54,10 +56,33 @@ def yard(request: pytest.FixtureRequest, base: Path) -> Iterator[Callable[[bytes
     place = Yard(base)
 
     def unpack(data: bytes) -> tuple[Applied | None, Path]:
-        return run(place, data, request.param), place.layer
+        fresh = not os.listdir(place.layer)
+        applied = run(place, data, request.param)
+        if fresh and request.param.ownership == "keep":
+            assert indexed(data) == applied
+        return applied, place.layer
 
     yield unpack
     assert place.look() == place.before
+
+
+def indexed(data: bytes) -> Applied | None:
+    """The same tar kept as it is: refused, or not, like one that is unpacked; its image can be written."""
+    with open(os.memfd_create("tar"), "r+b") as file:
+        try:
+            found = erofs_layer.index(Dribble(data + END), file.fileno())
+        except Corrupt as error:
+            assert "\n" not in str(error) and "\x1b" not in str(error)
+            return None
+    assert found.root is not None, found.reason
+    root = Directory(0o40755, 0, 0, 0, 0)
+    merge(root, erofs_index.load(erofs_index.dump(erofs_index.Layer(found.root, len(data), found.blocks))).root)
+    try:
+        check(root)
+        erofs_image.build(root, [found.blocks], bytes(16))
+    except Corrupt:
+        assert found.applied.missing_links
+    return found.applied
 
 
 Unpack = Callable[[bytes], tuple[Applied | None, Path]]

@@ -56,6 +56,7 @@ def test_cve_2021_41091_cve_2021_41103_cve_2024_25621_state_is_closed_to_other_u
     os.chmod(wherry.directory, 0o755)
     old = os.umask(0)
     try:
+        wherry.keep_layers("overlay")
         wherry.load(archive)
         process = wherry.popen("run", "--rm", "--network", "none", "--name", "open", "victim", "sleep", "60")
         wait_for(lambda: leaks.container_ids(wherry.directory) and "Up" in wherry.ok("ps"))

@@ -65,6 +65,7 @@ def test_cve_2021_41091_nobody_else_reaches_a_set_user_id_program(
 ) -> None:
     name = registry.push(setuid, "reach:1")
     wherry.directory.chmod(0o755)
+    wherry.keep_layers("overlay")
     wherry.ok("pull", name, preexec_fn=open_umask)
     program = wherry.root / "layers" / setuid.config["rootfs"]["diff_ids"][0][7:] / "bin/su"
     assert stat.S_IMODE(program.stat().st_mode) == 0o4755

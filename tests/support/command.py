@@ -157,6 +157,12 @@ class Wherry:
         assert result.code == 0, str(result)
         return result.out
 
+    def keep_layers(self, snapshotter: str) -> None:
+        """Have layers that come from now on kept as ``storage.toml`` says."""
+        directory = self.directory / "config"
+        directory.mkdir(exist_ok=True)
+        (directory / "storage.toml").write_text(f'snapshotter = "{snapshotter}"\n')
+
     def load(self, archive: Path) -> str:
         """`wherry load -i`; returns what it printed."""
         return self.ok("load", "-i", archive)

@@ -25,9 +25,7 @@ _PORTS = "net.ipv4.ip_unprivileged_port_start"
 _RESOLVED = "/run/systemd/resolve/resolv.conf"
 
 
-def gather(
-    engine: Engine, record: ContainerRecord, layers: tuple[str, ...], sandbox: Sandbox | None = None
-) -> Facts:
+def gather(engine: Engine, record: ContainerRecord, layers: tuple[str, ...], sandbox: Sandbox | None = None) -> Facts:
     """Everything `wherry.container.spec.build` is told; ``layers`` are what its root consists of, top-most first.
 
     Writes the container's hosts, hostname and resolv.conf.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from wherry.engine.idmap import can_be_mapped
 from wherry.layers import erofs_image
 from wherry.layers.erofs_tree import Directory
 from wherry.oci.mount import Mount
@@ -19,7 +18,10 @@ _CONTENT = b"what a file in a tar holds".ljust(512, b".")
 
 
 def attempt(engine: Engine) -> str:
-    """Why not; empty when it works: from files of the store's file system, with a device, seen through an id map."""
+    """Why not; empty when it works, from files of the store's file system and with a device.
+
+    (Any kernel that does this has id-mapped mounts of EROFS, since 5.19.)
+    """
     with engine.tars.prepare("sha256:" + os.urandom(32).hex()) as staging:
         (base,) = erofs_image.bases([1])
         root = Directory(0o40755, 0, 0, 0, 0)
@@ -38,8 +40,6 @@ def attempt(engine: Engine) -> str:
             with open(f"/proc/self/fd/{tree}/file", "rb") as file:
                 if file.read() != _CONTENT:
                     return "this kernel reads an EROFS image from a file wrongly"
-            if not can_be_mapped(f"/proc/self/fd/{tree}/."):
-                return "this kernel has no id-mapped mounts of EROFS"
         except OSError as error:
             return f"reading an EROFS image from a file: {os.strerror(error.errno or 0).lower()}"
         finally:

@@ -169,9 +169,7 @@ def _put_together(engine: Engine, record: ContainerRecord, user: int, *, mounts:
     def ids(_uids: object, _gids: object) -> int:
         return os.dup(user)
 
-    described = engine.snapshotter.mounts(
-        record.diff_ids, record.id, idmap=bool(record.id_base), userxattr=engine.rootless
-    )
+    described = engine.mounts(record, record.id, idmap=bool(record.id_base))
     root = open_root(OpenRoot(0, described, m.ATTR_NODEV if user >= 0 or engine.rootless else 0), ids)
     m.attach_at(root, "/")
     if mounts:

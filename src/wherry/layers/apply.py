@@ -205,10 +205,10 @@ class _Layer:
 
     def _add_file(self, entry: tar.Entry, fd: int, name: bytes) -> None:
         limits = self._options.limits
-        self._size += entry.size
-        if entry.real > limits.file or self._size > limits.total:
+        if entry.real > limits.file or self._size + entry.size > limits.total:
             raise Corrupt(f"layer has more data than a layer may have: {shown(self._path)}")
         out = os.open(name, _NEW_FILE, 0o600, dir_fd=fd)
+        self._size += entry.size
         try:
             if entry.map is None:
                 self._source.copy(out, entry.size)
@@ -344,6 +344,7 @@ class _Layer:
 
     def _imply(self, fd: int, name: bytes, path: bytes) -> None:
         """Make a directory that has no entry, or none yet (called by `Tree`)."""
+        self._missing.pop(path, None)
         self._directories[path] = self._mkdir(fd, name, Directory(_IMPLIED_MODE, 0, 0, self._mtime, {}))
 
     def _mkdir(self, fd: int, name: bytes, directory: Directory) -> Directory:

@@ -161,7 +161,7 @@ class _Layer:
         elif kind == tar.LINK:
             self._add_link(entry, parent, name)
         else:
-            self._add_node(entry, self._known.get(parent) or self._directory(parent), name)
+            self._add_node(entry, parent, name)
 
     def _xattrs(self, entry: tar.Entry, mode: int) -> tuple[bytes, int]:
         if not entry.xattrs:
@@ -170,7 +170,8 @@ class _Layer:
         self._text += len(xattrs)
         return xattrs, mode
 
-    def _add_node(self, entry: tar.Entry, directory: Directory, name: bytes) -> None:
+    def _add_node(self, entry: tar.Entry, parent: bytes, name: bytes) -> None:
+        directory = self._known.get(parent) or self._directory(parent)
         kind = entry.kind
         where = 0
         target = b""
@@ -192,9 +193,9 @@ class _Layer:
         xattrs = b""
         if entry.xattrs:
             xattrs, mode = self._xattrs(entry, mode)
+        if name in directory.children:
+            directory = self._clear(directory, name, parent)
         children = directory.children
-        if name in children:
-            self._clear(directory, name)
         if kind == tar.CHARACTER and not where:
             children[name] = WHITEOUT  # which is what overlay takes such a device for
             return
@@ -227,30 +228,37 @@ class _Layer:
             above = self._directory(parent)
             found = above.children.get(name)
             if found.__class__ is not Directory:
-                found = self._make(above, name)
+                found = self._make(above, name, parent)
         assert isinstance(found, Directory)
         found.implied = False
         found.mode, found.uid, found.gid, found.xattrs = mode, entry.uid, entry.gid, xattrs
         found.seconds, found.nanoseconds = self._mtime
 
-    def _make(self, above: Directory, name: bytes) -> Directory:
-        """A new directory, in place of what is there; one that hides what is below where a whiteout was."""
+    def _make(self, above: Directory, name: bytes, parent: bytes | None = None) -> Directory:
+        """A new directory, in place of what is there; one that hides what is below where a whiteout was.
+
+        ``parent`` is the name by which ``above`` was found, when what is there may be a link.
+        """
         if self._count >= self._limits.directories:
             raise Corrupt(f"layer has more than {self._limits.directories:,} directories")
         self._count += 1
         directory = Directory(_IMPLIED_MODE, 0, 0, *self._mtime)
         if name in above.children:
-            if above.children[name] is WHITEOUT:
+            there = above.children[name]
+            if isinstance(there, Mark) and there.hides:
                 directory.opaque, directory.implied = True, False
-            self._clear(above, name)
+            above = self._clear(above, name, parent)
         above.children[name] = directory
         return directory
 
-    def _clear(self, directory: Directory, name: bytes) -> None:
-        """Remove what an earlier entry left."""
+    def _clear(self, directory: Directory, name: bytes, parent: bytes | None) -> Directory:
+        """Remove what an earlier entry left in the directory ``parent``; the directory that has this name now."""
         there = directory.children.pop(name)
         if there.__class__ is Directory or (there.__class__ is tuple and there[8]):
             self._known = {b"": self.root}  # names that led through it lead elsewhere now
+            if parent is not None:
+                return self._directory(parent)
+        return directory
 
     def _add_link(self, entry: tar.Entry, parent: bytes, name: bytes) -> None:
         target = clean(entry.linkname)
@@ -261,18 +269,18 @@ class _Layer:
             raise Corrupt(f"layer has a hard link to a directory: {shown(self._path)}")
         directory = self._directory(parent)
         there = directory.children.get(name)
-        if found is None or found.__class__ is Mark:
-            if found is not None and found is not WHITEOUT:
+        if found is None or isinstance(found, Mark):
+            if found is not None and found.target and self._find(target) is found:
                 target = found.target
-            if there is not None and there.__class__ is not Mark:
-                self._clear(directory, name)
+            if there is not None and (there is WHITEOUT or there.__class__ is not Mark):
+                directory = self._clear(directory, name, parent)
             if target != self._path:
                 directory.children[name] = Mark(target)
             return
         if there is found:
             return
         if there is not None:
-            self._clear(directory, name)
+            directory = self._clear(directory, name, parent)
             if self._find(target) is not found:
                 raise Corrupt(f"layer has a hard link that replaces its target: {shown(self._path)}")
         directory.children[name] = found
@@ -312,6 +320,8 @@ class _Layer:
             there.opaque, there.implied = True, False
         elif there is None:
             directory.children[hidden] = WHITEOUT
+        elif isinstance(there, Mark):
+            directory.children[hidden] = Mark(there.target, hides=True) if there.target else WHITEOUT
         return True
 
     # directories by name

@@ -19,15 +19,19 @@ Node: TypeAlias = tuple[int, int, int, int, int, int, int, bytes, bytes]
 
 class Mark:
     """What a layer says about a name that it has no file for: with ``target`` a hard link to a file of a layer below,
-    without one that what is below is hidden (`WHITEOUT`)."""
+    without one that what is below is hidden (`WHITEOUT`).
 
-    __slots__ = ("target",)
+    ``hides``: a directory that takes this one's place hides what is below.
+    """
 
-    def __init__(self, target: bytes = b"") -> None:
+    __slots__ = ("hides", "target")
+
+    def __init__(self, target: bytes = b"", *, hides: bool = False) -> None:
         self.target = target
+        self.hides = hides
 
 
-WHITEOUT = Mark()
+WHITEOUT = Mark(hides=True)
 
 
 class Directory:
@@ -73,9 +77,7 @@ def _find_links(root: Directory, directory: Directory, found: list[tuple[Directo
             _find_links(root, child, found)
         elif child.__class__ is Mark and child.target:
             target = _look(root, child.target)
-            if target.__class__ is Directory:
-                raise Corrupt(f"layer has a hard link to a directory: {shown(name)}")
-            if target is not None:
+            if target is not None and target.__class__ is not Directory:
                 found.append((directory, name, target))
 
 
@@ -117,5 +119,6 @@ def check(directory: Directory, path: bytes = b"") -> None:
             check(child, path + name + b"/")
         elif child.__class__ is Mark:
             raise Corrupt(
-                f"layer has a hard link to {shown(child.target)}, which is in no layer below: {shown(path + name)}"
+                f"layer has a hard link to {shown(child.target)}, which is no file of a layer below: "
+                f"{shown(path + name)}"
             )

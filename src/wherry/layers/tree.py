@@ -144,10 +144,10 @@ class Tree:
 
     def _link(self, fd: int, part: bytes, here: bytes) -> bytes | None:
         """The target of a link, None for a whiteout, which a directory may replace."""
-        mode = os.stat(part, dir_fd=fd, follow_symlinks=False).st_mode
-        if stat.S_ISLNK(mode):
+        status = os.stat(part, dir_fd=fd, follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
             return os.readlink(part, dir_fd=fd)
-        if stat.S_ISCHR(mode):
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
             return None
         raise Corrupt(f"layer has an entry below {shown(here)}, which is not a directory")
 

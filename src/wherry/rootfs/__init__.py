@@ -1,4 +1,6 @@
-"""Snapshotters: unpacked layers and writable directories, put together as the description of a mount.
+"""Snapshotters: layers and writable directories, put together as the description of a mount.
+
+`overlay` keeps layers unpacked and stacks them; `erofs` keeps them as tars, under one EROFS image of all their names.
 
 A snapshotter never mounts.  `Snapshotter.mounts` is on the way of every ``run`` and only joins names; the runtime
 makes the mount in the container's own mount namespace, so that nothing is left mounted on the host.
@@ -52,6 +54,9 @@ class Snapshotter(Protocol):
     ends with `remove_upper`, which may be called again after it was interrupted.
     """
 
+    def path(self, diff_id: str) -> str:
+        """The directory of a layer.  Raises `InvalidArgument` for what is no digest."""
+
     def has(self, diff_id: str) -> bool:
         """Whether the layer is there, complete."""
 
@@ -75,6 +80,9 @@ class Snapshotter(Protocol):
 
     def remove_upper(self, container_id: str) -> None:
         """Remove the container's writable part whatever is in it; nothing there is fine."""
+
+    def sweep(self) -> int:
+        """Remove what writers and removers that died have left; how many directories that were."""
 
     def usage(self, container_id: str) -> tuple[int, int]:
         """Bytes of disk and inodes that the container's writable part takes."""
