@@ -46,6 +46,8 @@ COMMANDS = {
     "container pause": "pause",
     "unpause": "unpause",
     "container unpause": "unpause",
+    "update": "update",
+    "container update": "update",
     "rename": "rename",
     "container rename": "rename",
     "attach": "attach",

@@ -38,7 +38,7 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Und
     _check_id_file(options)
     config = image_config(image)
     merged = places.with_default(engine, merge(options, config))
-    check(merged, **_limits(merged))
+    check(merged, **machine_limits(merged))
     wanted = places.decide(engine, merged)
     identity = new_id()
     mounts = _mounts(engine, merged, undo)
@@ -92,7 +92,7 @@ def image_config(image: ImageRow) -> ImageConfig:
     return parse(image.config.encode())
 
 
-def _limits(options: ContainerOptions) -> dict[str, Any]:
+def machine_limits(options: ContainerOptions) -> dict[str, Any]:
     """What the checks of an option need to know of the machine, when it was given."""
     found: dict[str, Any] = {}
     if options.nano_cpus:

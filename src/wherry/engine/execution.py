@@ -114,6 +114,10 @@ class Execution:
         """It is not started again."""
         return True
 
+    def updated(self, _record: str, /) -> None:
+        """It has none."""
+        raise NotSupported("a command in a container has the container's limits")
+
     def watch(self, _pid: int, _supervisor: Supervisor) -> None:
         """Nothing else."""
 

@@ -177,6 +177,14 @@ class Life:
             events.started(self._engine.db, self._record, attached=self._attached)
         self._attached = False  # to another life nobody has been joined
 
+    def updated(self, record: str, /) -> None:
+        """It has other limits, or another restart policy."""
+        new = ContainerRecord.from_json(record).replace(id_base=self._record.id_base)
+        with self._engine.db.transaction():
+            containers.update(self._engine.db, new.id, record=record)
+            events.of_container(self._engine.db, new, "update")
+        self._record = new
+
     def watch(self, pid: int, supervisor: Supervisor) -> None:
         """Its health, where there is a check."""
         if self._state.health:

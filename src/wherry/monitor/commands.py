@@ -36,6 +36,8 @@ def obey(message: dict[str, Any], process: AnyProcess, owner: Owner, supervisor:
             if not owner.is_paused:
                 raise Conflict("the container is not paused")
             _thaw(process, owner)
+        elif "update" in message:
+            _update(message["update"], process, owner)
         else:
             raise NotSupported("the container's monitor does not know this command")
     except WherryError as error:
@@ -53,6 +55,8 @@ def obey_waiting(message: dict[str, Any], owner: Owner, give_up: Callable[[], No
             asked = message.get("stop", {})
             if owner.stopping(int(message.get("signal", 0)), keep=bool(asked.get("keep"))):
                 give_up()
+        elif "update" in message:
+            owner.updated(str(message["update"]["record"]))
         elif "resize" not in message:
             raise Conflict("the container is restarting, wait until the container is running")
     except WherryError as error:
@@ -76,6 +80,18 @@ def _stop(request: dict[str, Any], process: AnyProcess, owner: Owner, supervisor
     _thaw(process, owner)
     if timeout >= 0 and number != _signal.SIGKILL:
         supervisor.later(timeout, lambda: _signal_it(_signal.SIGKILL, process, owner))
+
+
+def _update(request: dict[str, Any], process: AnyProcess, owner: Owner) -> None:
+    resources = request["resources"]
+    if resources:
+        if process.cgroup is None or not process.cgroup.path:
+            raise NotSupported(
+                "limits need a control group, which this container does not have",
+                hint="delegate a subtree of cgroup v2 to this user (systemd does), or run containers as root",
+            )
+        process.cgroup.update(resources)
+    owner.updated(str(request["record"]))
 
 
 def _pause(process: AnyProcess, owner: Owner) -> None:

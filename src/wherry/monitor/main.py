@@ -61,6 +61,9 @@ if TYPE_CHECKING:
         def exited(self, exit_code: int, oom_killed: bool) -> float | None:
             """It has ended; who waits is told when this returns.  Seconds until it is to be started again, or None."""
 
+        def updated(self, record: str, /) -> None:
+            """Its record is another one now."""
+
         def watch(self, pid: int, supervisor: Supervisor) -> None:
             """It is supervised now: what else there is to watch until it has `exited`."""
 
