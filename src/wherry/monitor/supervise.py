@@ -11,17 +11,8 @@ import os
 import select
 from time import monotonic
 
-from wherry.monitor.protocol import (
-    CONTROL,
-    MAX_PAYLOAD,
-    STDERR,
-    STDIN,
-    STDOUT,
-    Decoder,
-    control,
-    frame,
-    parse_control,
-)
+from wherry.monitor.peer import Peer
+from wherry.monitor.protocol import CONTROL, MAX_PAYLOAD, STDERR, STDIN, control, frame, parse_control
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,32 +23,11 @@ if TYPE_CHECKING:
 
 HIGH_WATER = 1 << 20  # bytes waiting for a reader before its writer is made to wait
 END_WATER = 8 << 20  # the same once the container has ended: what its pipes still hold is less
-DRAIN_MS = 1000  # how long output is awaited from processes that outlive the container's first one
+DRAIN_SECONDS = 1.0  # how long output is awaited from processes that outlive the container's first one
 DRAIN_MOST = 10.0  # seconds of that, however much comes
-MOST_CLIENTS = 200
-_READ = select.POLLIN
-_GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
-
-
-class Peer:
-    """One client: what it is attached to, and what waits to be sent to it."""
-
-    __slots__ = ("attached", "decoder", "fd", "leaving", "pending", "socket", "stdin", "streams")
-
-    def __init__(self, socket: _socket.socket) -> None:
-        socket.setblocking(False)
-        self.socket = socket
-        self.fd = socket.fileno()
-        self.decoder = Decoder()
-        self.pending = bytearray()
-        self.attached = self.stdin = False
-        self.leaving = False  # it goes when it has been sent everything
-        self.streams: tuple[int, ...] = ()
-
-    def attach(self, stdin: bool, stdout: bool, stderr: bool) -> None:
-        """Join these streams to the client."""
-        self.attached, self.stdin = True, stdin
-        self.streams = (STDOUT,) * stdout + (STDERR,) * stderr
+MOST_CLIENTS = 1000
+_READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
+_GONE = select.EPOLLHUP | select.EPOLLERR
 
 
 class Supervisor:
@@ -96,8 +66,13 @@ class Supervisor:
         self._to_stdin = bytearray()
         self._stdin_ended = False
         self._terminal = stdin is not None and stdin in outputs
-        self._poll = select.poll()
-        self._interest: dict[int, int] = {}
+        self._epoll = select.epoll()
+        self._interest: dict[int, int] = {}  # what is watched for
+        self._fixed: dict[int, int] = {}  # the part of it that is not of clients
+        self._changed: set[Peer] = set()  # what is to be watched of them may be other than it was
+        self._behind: set[Peer] = set()  # with too much that waits to be sent
+        self._held = False  # what clients type is not read: the container does not read it either
+        self._crowded = False  # there was no descriptor for one more client
 
     def welcome(self, message: dict[str, Any]) -> None:
         """What every client is told when it says what it wants."""
@@ -108,11 +83,12 @@ class Supervisor:
         peer = self._peers[socket.fileno()] = Peer(socket)
         if attach is not None:
             peer.attach(*attach)
-        peer.pending += control(self._welcome)
+        self._tell(peer, self._welcome)
 
     def take_over(self, other: Supervisor) -> None:
         """The clients of one whose loop has returned; those that it has told of the end are sent the rest, and go."""
         self._peers, other._peers = other._peers, {}
+        self._changed.update(self._peers.values())
 
     def later(self, seconds: float, function: Callable[[], None]) -> None:
         """Call ``function`` unless the container has ended by then."""
@@ -133,9 +109,9 @@ class Supervisor:
             os.set_blocking(fd, False)
         ended, last = False, 0.0
         while not ended or self._outputs:
-            timeout = DRAIN_MS if ended else self._ring() if self._alarms else None
+            timeout = DRAIN_SECONDS if ended else self._ring() if self._alarms else None
             self._watch(ended)
-            events = self._poll.poll(timeout)
+            events = self._epoll.poll(timeout)
             if ended and (not events or monotonic() > last):
                 break
             for fd, event in events:
@@ -164,72 +140,82 @@ class Supervisor:
             if not peer.leaving:
                 peer.pending += control(message)
             peer.leaving, peer.streams, peer.stdin = True, (), False
-        self._push(DRAIN_MS)
+        self._push(DRAIN_SECONDS)
 
     def linger(self) -> None:
         """Wait for the clients that `finish` left behind, until they have everything or are gone."""
         self._push(None)
 
-    def _push(self, timeout: int | None) -> None:
-        while True:
-            for peer in list(self._peers.values()):
-                self._write(peer)
-            if not self._peers:
-                return
-            waiting = select.poll()
-            for fd in self._peers:
-                waiting.register(fd, _READ | select.POLLOUT)
-            events = waiting.poll(timeout)
+    def _push(self, timeout: float | None) -> None:
+        for peer in [*self._peers.values()]:
+            self._write(peer)
+            if peer.fd in self._peers:
+                self._want(peer.fd, _READ | _WRITE)
+        for fd in self._interest.keys() - self._peers.keys():
+            self._forget(fd)
+        while self._peers:
+            events = self._epoll.poll(timeout)
             if not events:
                 return
             for fd, event in events:
                 if event & (_READ | _GONE) and fd in self._peers:
                     self._read(self._peers[fd])
+                if event & _WRITE and fd in self._peers:
+                    self._write(self._peers[fd])
 
-    def _ring(self) -> int | None:
-        """Call what is due; milliseconds to the next."""
+    def _ring(self) -> float | None:
+        """Call what is due; seconds to the next."""
         now = monotonic()
         due = [alarm for alarm in self._alarms if alarm[0] <= now]
         self._alarms = [alarm for alarm in self._alarms if alarm[0] > now]
         for _when, function in due:
             function()
-        return int((min(when for when, _ in self._alarms) - now) * 1000) + 1 if self._alarms else None
+        return max(min(when for when, _ in self._alarms) - now, 0) if self._alarms else None
 
     def _watch(self, ended: bool) -> None:
-        wanted: dict[int, int] = {}
-        if not ended:
-            wanted[self._pidfd] = _READ
-            for fd in self._others:
-                wanted[fd] = _READ
-        water = END_WATER if ended else HIGH_WATER
-        held = len(self._to_stdin) >= HIGH_WATER
-        full = False
-        for peer in self._peers.values():
-            wanted[peer.fd] = (0 if held and peer.stdin else _READ) | (select.POLLOUT if peer.pending else 0)
-            full = full or (len(peer.pending) >= water and not peer.leaving)
-        if not full:
+        """Wait for what can be handled now, and for nothing else."""
+        if self._held != (len(self._to_stdin) >= HIGH_WATER):
+            self._held = not self._held
+            self._changed.update([peer for peer in self._peers.values() if peer.stdin])
+        while self._changed:
+            self._watch_peer(self._changed.pop(), END_WATER if ended else HIGH_WATER)
+        wanted = {} if ended else dict.fromkeys((self._pidfd, *self._others), _READ)
+        if not self._behind:
             for fd in self._outputs:
                 wanted[fd] = _READ
         if self._stdin is not None and self._to_stdin:
-            wanted[self._stdin] = wanted.get(self._stdin, 0) | select.POLLOUT
+            wanted[self._stdin] = wanted.get(self._stdin, 0) | _WRITE
         if self._log is not None and self._log.waiting:
-            wanted[self._log.fd] = select.POLLOUT
-        if self._listener is not None and len(self._peers) < MOST_CLIENTS:
+            wanted[self._log.fd] = _WRITE
+        if self._listener is not None and len(self._peers) < MOST_CLIENTS and not self._crowded:
             wanted[self._listener.fileno()] = _READ
-        if wanted == self._interest:
-            return
-        for fd in self._interest.keys() - wanted.keys():
-            self._poll.unregister(fd)
+        for fd in self._fixed.keys() - wanted.keys():
+            self._forget(fd)
         for fd, events in wanted.items():
-            if self._interest.get(fd) != events:
-                self._poll.register(fd, events)
-        self._interest = wanted
+            self._want(fd, events)
+        self._fixed = wanted
+
+    def _watch_peer(self, peer: Peer, water: int) -> None:
+        if self._peers.get(peer.fd) is not peer:  # gone meanwhile
+            return
+        self._want(peer.fd, (0 if self._held and peer.stdin else _READ) | (_WRITE if peer.pending else 0))
+        if len(peer.pending) >= water and not peer.leaving:
+            self._behind.add(peer)
+        else:
+            self._behind.discard(peer)
+
+    def _want(self, fd: int, events: int) -> None:
+        before = self._interest.get(fd)
+        if before is None:
+            self._epoll.register(fd, events)
+        elif before != events:
+            self._epoll.modify(fd, events)
+        self._interest[fd] = events
 
     def _handle(self, fd: int, event: int) -> None:
         if fd in self._others:
-            self._others[fd]()
-            return
-        if fd == self._stdin and event & select.POLLOUT:
+            return self._others[fd]()
+        if fd == self._stdin and event & _WRITE:
             self._feed_stdin()
         if fd in self._outputs:
             if event & (_READ | _GONE):
@@ -239,7 +225,7 @@ class Supervisor:
                 self._close_stdin()
         elif fd in self._peers:
             peer = self._peers[fd]
-            if event & select.POLLOUT:
+            if event & _WRITE:
                 self._write(peer)
             if event & (_READ | _GONE) and fd in self._peers:
                 self._read(peer)
@@ -253,9 +239,13 @@ class Supervisor:
         while len(self._peers) < MOST_CLIENTS:
             try:
                 fd, _address = self._listener._accept()  # type: ignore[attr-defined]
-            except OSError:  # nobody else, or too many files are open: asked again when somebody goes
+            except BlockingIOError:
                 return
-            self._peers[fd] = Peer(_socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd))
+            except OSError:  # too many files are open: asked again when somebody goes
+                self._crowded = True
+                return
+            peer = self._peers[fd] = Peer(_socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd))
+            self._changed.add(peer)
 
     def _read_output(self, fd: int) -> None:
         stream = self._outputs[fd]
@@ -274,8 +264,7 @@ class Supervisor:
             framed = frame(stream, data)
             for peer in list(self._peers.values()):
                 if stream in peer.streams:
-                    peer.pending += framed
-                    self._write(peer)
+                    self._send(peer, framed)
 
     def _close_output(self, fd: int) -> None:
         del self._outputs[fd]
@@ -284,17 +273,36 @@ class Supervisor:
             self._stdin = None
         os.close(fd)
 
-    def _write(self, peer: Peer) -> None:
+    def _tell(self, peer: Peer, message: dict[str, Any]) -> None:
+        peer.pending += control(message)
+        self._changed.add(peer)
+
+    def _send(self, peer: Peer, data: bytes) -> None:
+        """Send it now, or as much of it as goes, if nothing waits before it."""
         if not peer.pending:
-            return
-        try:
-            sent = peer.socket.send(peer.pending)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._drop(peer)
-            return
-        del peer.pending[:sent]
+            try:
+                sent = peer.socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._drop(peer)
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+        peer.pending += data
+        self._changed.add(peer)
+
+    def _write(self, peer: Peer) -> None:
+        if peer.pending:
+            try:
+                del peer.pending[: peer.socket.send(peer.pending)]
+            except BlockingIOError:
+                return
+            except OSError:
+                self._drop(peer)
+                return
+            self._changed.add(peer)
         if peer.leaving and not peer.pending:
             self._leave(peer)
 
@@ -328,13 +336,13 @@ class Supervisor:
         if "attach" in message:
             wanted = message["attach"]
             peer.attach(bool(wanted["stdin"]), bool(wanted["stdout"]), bool(wanted["stderr"]))
-            peer.pending += control(self._welcome)
+            self._tell(peer, self._welcome)
         elif "wait" in message:
-            peer.pending += control(self._welcome)
+            self._tell(peer, self._welcome)
         else:
             answer = self._on_control(message)
             if answer is not None and not peer.attached:
-                peer.pending += control(answer)
+                self._tell(peer, answer)
 
     def _take_stdin(self, payload: bytes) -> None:
         if not payload:
@@ -378,6 +386,8 @@ class Supervisor:
         if self._peers.pop(peer.fd, None) is None:
             return
         self._forget(peer.fd)
+        self._behind.discard(peer)
+        self._crowded = False
         peer.socket.close()
         peer.pending.clear()
         if peer.stdin:
@@ -385,4 +395,5 @@ class Supervisor:
 
     def _forget(self, fd: int) -> None:
         if self._interest.pop(fd, None) is not None:
-            self._poll.unregister(fd)
+            self._fixed.pop(fd, None)
+            self._epoll.unregister(fd)

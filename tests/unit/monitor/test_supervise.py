@@ -10,9 +10,11 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from wherry.monitor.log import JSONFileLog
 from wherry.monitor.protocol import CONTROL, STDERR, STDIN, STDOUT, Decoder, control, frame
-from wherry.monitor.supervise import HIGH_WATER, MOST_CLIENTS, Supervisor
+from wherry.monitor.supervise import HIGH_WATER, Supervisor
 
 
 class Container:
@@ -271,9 +273,10 @@ def test_what_is_not_a_client_is_let_go() -> None:
     container.end()
 
 
-def test_more_clients_than_are_served_wait_for_their_turn() -> None:
+def test_more_clients_than_are_served_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wherry.monitor.supervise.MOST_CLIENTS", 50)
     container = Container(["cat"])
-    many = [container.connect({"wait": True}) for _ in range(MOST_CLIENTS + 5)]
+    many = [container.connect({"wait": True}) for _ in range(55)]
     assert container.hear(many[0]) == {"started": container.pid}
     for client in many[:10]:
         client.close()
