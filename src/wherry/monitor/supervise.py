@@ -213,8 +213,6 @@ class Supervisor:
         self._interest[fd] = events
 
     def _handle(self, fd: int, event: int) -> None:
-        if fd in self._others:
-            return self._others[fd]()
         if fd == self._stdin and event & _WRITE:
             self._feed_stdin()
         if fd in self._outputs:
@@ -233,6 +231,8 @@ class Supervisor:
             self._accept()
         elif self._log is not None and fd == self._log.fd:
             self._log.flush()
+        elif fd in self._others:
+            self._others[fd]()
 
     def _accept(self) -> None:
         assert self._listener is not None
