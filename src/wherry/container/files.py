@@ -63,9 +63,11 @@ def resolv_conf(
     servers: tuple[str, ...] = (),
     search: tuple[str, ...] = (),
     options: tuple[str, ...] = (),
+    dots: str = "",
     host_network: bool = False,
 ) -> str:
     """The content of /etc/resolv.conf (resolv.conf(5)): the host's, with ``--dns``, ``--dns-search``, ``--dns-option``.
+    ``dots`` is an option to add where none is like it ("ndots:0").
 
     Servers on the host's loopback cannot be reached from another network namespace and are left out; when none is left,
     there is none, unless ``host_network``.  A search domain of "." means no search list.
@@ -88,11 +90,19 @@ def resolv_conf(
         found["search"] = [] if search == (".",) else list(search)
     if options:
         found["options"] = list(options)
+    if dots and not any(option.startswith("ndots:") for option in found["options"]):
+        found["options"].append(dots)
     text = "".join([f"nameserver {server}\n" for server in found["nameserver"]])
     for key in ("search", "options"):
         if found[key]:
             text += f"{key} {' '.join(found[key])}\n"
     return text
+
+
+def reachable(host: str) -> bool:
+    """Whether a resolv.conf of the host's names a server that other network namespaces reach."""
+    lines = [line.split() for line in host.splitlines()]
+    return any(words[0] == "nameserver" and not _loopback(words[1]) for words in lines if len(words) > 1)
 
 
 def _loopback(address: str) -> bool:

@@ -8,6 +8,7 @@ from wherry.container import files, lookup, modes, users
 from wherry.container.capabilities import choose
 from wherry.container.facts import Facts
 from wherry.container.spec import host_name
+from wherry.engine import names
 from wherry.errors import Conflict, InvalidArgument
 from wherry.linux import capabilities
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _PING = "net.ipv4.ping_group_range"
 _PORTS = "net.ipv4.ip_unprivileged_port_start"
-_RESOLVED = "/run/systemd/resolve/resolv.conf"
 
 
 def gather(engine: Engine, record: ContainerRecord, layers: tuple[str, ...], sandbox: Sandbox | None = None) -> Facts:
@@ -165,13 +165,7 @@ def _etc(engine: Engine, record: ContainerRecord, facts: Facts, sandbox: Sandbox
             base=_read("/etc/hosts") if on_host else "",
         ),
         "hostname": files.hostname(name),
-        "resolv.conf": files.resolv_conf(
-            _host_resolv_conf(),
-            servers=options.dns,
-            search=options.dns_search,
-            options=options.dns_options,
-            host_network=on_host,
-        ),
+        "resolv.conf": names.resolv_conf(record, [place.network for place in sandbox.places] if sandbox else ()),
     }
     paths: dict[str, str] = {}
     for file, content in contents.items():
@@ -186,14 +180,6 @@ def _etc(engine: Engine, record: ContainerRecord, facts: Facts, sandbox: Sandbox
             os.close(fd)
         paths["etc_" + file.replace(".", "_")] = path
     return paths
-
-
-def _host_resolv_conf() -> str:
-    """The host's resolvers; behind systemd-resolved's local one, those it asks itself."""
-    text = _read("/etc/resolv.conf")
-    if "nameserver 127.0.0.53" in text and os.path.exists(_RESOLVED):
-        return _read(_RESOLVED)
-    return text
 
 
 def _read(path: str) -> str:

@@ -186,7 +186,9 @@ class Life:
         self._record = new
 
     def watch(self, pid: int, supervisor: Supervisor) -> None:
-        """Its health, where there is a check."""
+        """Its names and rules, and its health where there is a check."""
+        if self._sandbox is not None:
+            self._sandbox.watch(supervisor)
         if self._state.health:
             from wherry.engine.health import HealthChecks
 

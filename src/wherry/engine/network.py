@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 
 from wherry.engine import bridges
+from wherry.engine.names import needs_server, server
 from wherry.errors import NotFound
 from wherry.linux.netlink import Socket
 from wherry.network import addresses, endpoint, ports
 from wherry.network.endpoint import Place
+from wherry.network.firewall import RulesWatch
 from wherry.network.model import (
     ANY_IPV4,
     ANY_IPV6,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
+    from wherry.monitor.ondemand import OnDemand
+    from wherry.monitor.supervise import Supervisor
     from wherry.network.model import EndpointSettings
     from wherry.network.ports import Held
     from wherry.store.networks import EndpointRow
@@ -47,6 +51,8 @@ class Sandbox:
         self._held: list[Held] = []
         self._interfaces: list[Endpoint] = []
         self._released = False
+        self._names: OnDemand | None = None
+        self._watched: RulesWatch | None = None
         self.places: tuple[Place, ...] = ()
         self.ports: tuple[PublishedPort, ...] = ()
 
@@ -87,13 +93,34 @@ class Sandbox:
             return
         with Socket() as host:
             endpoint.plug(namespace, self.places, gateways(self.places), host)
-        bridges.open_firewall(self._engine, [place.network for place in self.places], self.ports)
+            if needs_server(self._record, self._networks):
+                from wherry.network import names
+
+                with endpoint.Inside(namespace):
+                    self._names = server(self._engine, self._record, names.listen())
+        bridges.open_firewall(self._engine, self._networks, self.ports)
+
+    def watch(self, supervisor: Supervisor) -> None:
+        """While it runs: answer for names, and make the rules anew when somebody flushed them."""
+        if self._names is not None:
+            self._names.attach(supervisor)
+        bridged = [network for network in self._networks if network.driver == "bridge"]
+        if bridged:
+            self._watched = RulesWatch(lambda: bridges.restore(self._engine, bridged))
+            supervisor.watch(self._watched.fd, self._watched.look)
+
+    @property
+    def _networks(self) -> list[Network]:
+        return [place.network for place in self.places]
 
     def release(self) -> None:
         """Its addresses and ports are free for others; the rows of the ports go first, then their rules."""
         if not self.places or self._released:
             return
         self._released = True
+        for one in (self._names, self._watched):
+            if one is not None:
+                one.close()
         taken = self.ports
         self._interfaces = active_endpoints(self._engine, self._record.id)
         networks.deactivate(self._engine.db, self._record.id)
@@ -202,7 +229,7 @@ def _endpoint(
         gateway6="" if network.internal or ipv6 is None else ipv6.gateway,
         gateway_priority=settings.gateway_priority,
         aliases=settings.aliases,
-        names=tuple(dict.fromkeys((record.name, *settings.aliases, record.short_id))),
+        names=(record.short_id, record.options.hostname) if record.options.hostname else (record.short_id,),
     )
 
 

@@ -6,10 +6,12 @@ expressions of `wherry.linux.nftables_rules`.  Names are the kernel's, at most 2
 
 from __future__ import annotations
 
+import _socket
 from errno import ENOENT
 from struct import pack, unpack_from
 from sys import byteorder
 
+from wherry.errors import SystemFailure
 from wherry.linux.netlink import (
     ACK,
     APPEND,
@@ -26,6 +28,7 @@ from wherry.linux.netlink import (
     string,
     text,
 )
+from wherry.linux.syscall import fill_scratch
 from wherry.record import Record
 
 TYPE_CHECKING = False
@@ -49,6 +52,7 @@ _SUBSYSTEM = 10 << 8
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _RESOURCE = 0x0A00 if byteorder == "little" else 0x000A  # nf_tables', most significant byte first
 _MOST_ELEMENTS = 300  # in one message: an attribute has at most 65,535 bytes
+_SO_ATTACH_FILTER, _SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP = 26, 270, 1, 7  # NFNLGRP_NFTABLES
 _INTERVAL, _MAP = 4, 8
 _INTERVAL_END = 1
 _HOST_ORDER = pack("=BBI", 0, 4, 1)  # for nft(8): keys are in the host's order of bytes (libnftnl's udata)
@@ -269,3 +273,40 @@ def _parse_element(data: bytes) -> Element:
     flags = unpack_from(">I", values[3])[0] if 3 in values else 0
     key = attributes(values.get(1, b"")).get(1, b"")
     return Element(key, value.get(1, b""), string(chain), bool(flags & _INTERVAL_END))
+
+
+def deletions() -> _socket.socket:
+    """A socket that becomes readable when somebody deletes tables, chains or rules; it does not block.
+
+    The kernel tells of a transaction in one message or several, of which the first is what a filter (bpf, in
+    socket(7)) can look at.
+    """
+    socket = _socket.socket(
+        _socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK, _NETFILTER
+    )
+    try:
+        wanted = [_SUBSYSTEM | kind for kind in (_DELTABLE, _DELCHAIN, _DELRULE)]
+        steps = [(0x28, 0, 0, 4)]  # load the type, two bytes, most significant first
+        for left, kind in zip((2, 1, 0), wanted):
+            steps.append((0x15, left, 0 if left else 1, int.from_bytes(pack("=H", kind), "big")))
+        steps += [(0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0)]
+        program = b"".join([pack("=HBBI", *step) for step in steps])
+        address = fill_scratch(program)
+        socket.setsockopt(_socket.SOL_SOCKET, _SO_ATTACH_FILTER, pack("@HP", len(steps), address))
+        socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP)
+    except OSError as error:
+        socket.close()
+        raise SystemFailure("watch the rules of the firewall", "setsockopt", error.errno or 0) from None
+    return socket
+
+
+def drain(socket: _socket.socket) -> None:
+    """Read what has come."""
+    while True:
+        try:
+            if not socket.recv(1 << 16):
+                return
+        except BlockingIOError:
+            return
+        except OSError:  # ENOBUFS: some of it was lost, and does not matter
+            continue

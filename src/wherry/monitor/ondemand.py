@@ -48,12 +48,15 @@ class OnDemand:
         supervisor.watch(self._pidfd, lambda: self._ended(supervisor))
 
     def _run(self, parent: int) -> None:
+        from wherry import precompiled
+        from wherry.monitor.main import keep_only
+
         code = 1
         try:
             prctl.set_parent_death_signal(_signal.SIGKILL)
             if os.getppid() == parent:
                 prctl.set_arguments(self._name.encode())
-                close_all_but(self._sockets)
+                keep_only([*self._sockets, *precompiled.descriptors()])
                 self._serve()
                 code = 0
         finally:
@@ -81,14 +84,3 @@ class OnDemand:
         for fd in self._sockets:
             os.close(fd)
         self._sockets = ()
-
-
-def close_all_but(kept: Sequence[int]) -> None:
-    """Close what the process inherited, except these descriptors and the standard ones."""
-    from wherry import precompiled
-
-    first = 3
-    for fd in sorted([*kept, *precompiled.descriptors()]):
-        os.closerange(first, fd)
-        first = fd + 1
-    os.closerange(first, 1 << 20)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 
-from wherry.errors import Forbidden, NotSupported, SystemFailure
+from wherry.errors import Forbidden, NotSupported, SystemFailure, WherryError
 from wherry.linux import nftables as nft
 from wherry.linux.netlink import NetlinkFailure
 from wherry.linux.nftables import Batch, Connection
@@ -17,7 +17,7 @@ from wherry.network import rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from wherry.network.model import Network, PublishedPort
 
@@ -132,6 +132,31 @@ class Firewall:
                 connection.commit(batch)
         except SystemFailure as error:
             raise _failure(error) from None
+
+
+class RulesWatch:
+    """Looks out for whoever deletes rules: ``look`` is to be called when ``fd`` is readable.
+
+    Other changes are filtered out in the kernel, so that a container is not woken by every port that another one
+    publishes.  ``restore`` is called without asking whose rules they were.  Raises `SystemFailure`.
+    """
+
+    def __init__(self, restore: Callable[[], None]) -> None:
+        self._restore = restore
+        self._socket = nft.deletions()
+        self.fd = self._socket.fileno()
+
+    def look(self) -> None:
+        """See what it was; a failure is left to the next start, which looks again."""
+        nft.drain(self._socket)
+        try:
+            self._restore()
+        except WherryError:
+            return
+
+    def close(self) -> None:
+        """Look no more."""
+        self._socket.close()
 
 
 def _elements(networks: Sequence[Network], ports: Sequence[PublishedPort]) -> dict[str, list[nft.Element]]:

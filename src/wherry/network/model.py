@@ -115,7 +115,7 @@ class Endpoint(Record):
     gateway6: str = ""
     gateway_priority: int = 0
     aliases: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()  # what the name server answers for: name, aliases, short id
+    names: tuple[str, ...] = ()  # that the name server knows besides the container's name and aliases
 
 
 class PublishedPort(Record):

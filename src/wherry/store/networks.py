@@ -141,6 +141,13 @@ def endpoints_in(db: Database, network_id: str) -> list[EndpointRow]:
     return [EndpointRow(*row) for row in db.rows(query, (network_id,))]
 
 
+def members(db: Database, network_id: str) -> list[tuple[EndpointRow, str]]:
+    """The containers that use a network now, with the names that they have now."""
+    query = """SELECT e.*, c.name FROM endpoints e JOIN containers c ON c.id = e.container_id
+               WHERE e.network_id = ? AND e.active = 1 ORDER BY e.rowid"""
+    return [(EndpointRow(*row[:-1]), str(row[-1])) for row in db.rows(query, (network_id,))]
+
+
 def active_count(db: Database, network_id: str) -> int:
     """How many containers use a network now."""
     row = db.row("SELECT count(*) FROM endpoints WHERE network_id = ? AND active = 1", (network_id,))

@@ -1,0 +1,86 @@
+"""How a container finds others by name: its resolv.conf, and the name server that its monitor holds the sockets of."""
+
+from __future__ import annotations
+
+import os
+
+from wherry.container import files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wherry.container.record import ContainerRecord
+    from wherry.engine.engine import Engine
+    from wherry.monitor.ondemand import OnDemand
+    from wherry.network.model import Network
+    from wherry.network.names import Sockets
+
+SERVER = "127.0.0.11"
+_DEFAULT = "bridge"
+_RESOLVED = "/run/systemd/resolve/resolv.conf"
+
+
+def host_resolv_conf() -> str:
+    """The host's resolvers; behind systemd-resolved's local one, those that it asks itself."""
+    text = _read("/etc/resolv.conf")
+    if "nameserver 127.0.0.53" in text and os.path.exists(_RESOLVED):
+        return _read(_RESOLVED)
+    return text
+
+
+def needs_server(record: ContainerRecord, used: Iterable[Network]) -> bool:
+    """Whether a container of these networks is given a name server: where they have names, and where the host's resolvers
+    are all on its loopback, which only the host reaches."""
+    networks = list(used)
+    if any(network.name != _DEFAULT for network in networks):
+        return True
+    return bool(networks) and not record.options.dns and not files.reachable(host_resolv_conf())
+
+
+def resolv_conf(record: ContainerRecord, used: Iterable[Network] = (), *, server: str = "") -> str:
+    """The content of the container's resolv.conf.  ``server`` is the one that a user-mode network brings."""
+    options = record.options
+    networks = list(used)
+    if needs_server(record, networks):
+        named = any(network.name != _DEFAULT for network in networks)
+        return files.resolv_conf(
+            host_resolv_conf(),
+            servers=(SERVER,),
+            search=options.dns_search,
+            options=options.dns_options,
+            dots="ndots:0" if named else "",  # so that the container's names are asked before search domains are tried
+        )
+    return files.resolv_conf(
+        host_resolv_conf(),
+        servers=options.dns or ((server,) if server else ()),
+        search=options.dns_search,
+        options=options.dns_options,
+        host_network=options.network_mode == "host",
+    )
+
+
+def server(engine: Engine, record: ContainerRecord, sockets: Sockets) -> OnDemand:
+    """What answers at the sockets: a process that runs while somebody asks."""
+    from wherry.monitor.ondemand import OnDemand
+
+    def serve() -> None:
+        from wherry.network import names
+        from wherry.network.known import Names
+
+        engine.forked()
+        upstreams = names.upstreams(_read("/etc/resolv.conf"), record.options.dns)
+        names.serve(sockets, Names(engine.db, record.id), upstreams)
+
+    return OnDemand(f"names {record.short_id}", [socket.fileno() for socket in sockets], serve)
+
+
+def _read(path: str) -> str:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    try:
+        return os.read(fd, 1 << 20).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
