@@ -69,6 +69,7 @@ class Monitor:
         return subprocess.run(enter, capture_output=True, text=True, timeout=60, check=True).stdout
 
     def end(self) -> None:
+        """It ends the program and the container; what ran in that goes with its network."""
         self.process.communicate("")
 
 
@@ -114,6 +115,7 @@ SERVER = (
 @BOTH
 def test_published_ports_and_the_way_out(world: World, place: Place, directory: Path, program: str) -> None:
     monitor = Monitor(place, program, directory, port("0.0.0.0", 18080), port("127.0.0.1", 18081))
+    service = None
     try:
         shown = monitor.inside("ip", "-4", "-o", "address")
         assert "10.0.2.100/24" in shown
@@ -139,6 +141,8 @@ def test_published_ports_and_the_way_out(world: World, place: Place, directory: 
             assert connection.recv(100)
         service.communicate(timeout=30)
     finally:
+        if service is not None:
+            service.kill()
         monitor.end()
 
 

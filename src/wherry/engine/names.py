@@ -30,8 +30,8 @@ def host_resolv_conf() -> str:
 
 
 def needs_server(record: ContainerRecord, used: Iterable[Network]) -> bool:
-    """Whether a container of these networks is given a name server: where they have names, and where the host's resolvers
-    are all on its loopback, which only the host reaches."""
+    """Whether a container of these networks is given a name server: where they have names, and where the resolvers
+    of the host are all on its loopback, which nobody else reaches."""
     networks = list(used)
     if any(network.name != _DEFAULT for network in networks):
         return True
