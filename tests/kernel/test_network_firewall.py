@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import subprocess
 import textwrap
@@ -14,7 +15,7 @@ import pytest
 
 from support.bundle import PYTHON
 from support.netns import Namespace, several
-from wherry.network.firewall import Firewall, obstacles
+from wherry.network.firewall import Firewall, RulesWatch, obstacles
 from wherry.network.model import Network, PublishedPort, Subnet
 
 pytestmark = pytest.mark.needs("root", "nft")
@@ -357,3 +358,30 @@ def test_who_may_not_is_told() -> None:
     command = [PYTHON, "-I", "-S", "-c", head + textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "changing the host's firewall needs CAP_NET_ADMIN\n"
+
+
+def test_who_deletes_rules_is_noticed_at_once(fresh: Namespace) -> None:
+    """And nobody else: what containers do all day wakes no other container."""
+    firewall = Firewall("wherry")
+    fresh.call(lambda: firewall.rebuild(NETWORKS, []))
+    seen: list[bool] = []
+    watch = fresh.call(lambda: RulesWatch(lambda: seen.append(True)))
+    try:
+
+        def woken(seconds: float) -> bool:
+            return bool(select.select([watch.fd], [], [], seconds)[0])
+
+        mine = port("0.0.0.0", 8080, "172.30.0.2")
+        assert fresh.call(lambda: firewall.up(RED, [mine]))
+        fresh.call(lambda: firewall.withdraw(RED, [mine]))
+        fresh.run("nft", "add table ip other; add chain ip other c { type filter hook input priority 0; }")
+        fresh.run("nft", "add rule ip other c accept; add set ip other s { type ipv4_addr; }")
+        assert not woken(0)
+        for change in ("delete table ip other", "flush table inet wherry", "flush ruleset"):
+            fresh.run("nft", change)
+            assert woken(10), change
+            watch.look()
+            assert not woken(0)
+        assert len(seen) == 3
+    finally:
+        watch.close()

@@ -47,12 +47,13 @@ VERDICT = (0xFFFFFF00, 0, 0)
 
 _NETFILTER = 12
 _NEWTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN, _DELCHAIN = 0, 2, 3, 4, 5
-_NEWRULE, _DELRULE, _NEWSET, _NEWSETELEM, _GETSETELEM, _DELSETELEM = 6, 8, 9, 12, 13, 14
+_NEWRULE, _DELRULE, _NEWSET, _DELSET, _NEWSETELEM, _GETSETELEM, _DELSETELEM = 6, 8, 9, 11, 12, 13, 14
 _SUBSYSTEM = 10 << 8
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _RESOURCE = 0x0A00 if byteorder == "little" else 0x000A  # nf_tables', most significant byte first
 _MOST_ELEMENTS = 300  # in one message: an attribute has at most 65,535 bytes
-_SO_ATTACH_FILTER, _SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP = 26, 270, 1, 7  # NFNLGRP_NFTABLES
+_SO_ATTACH_FILTER, _GROUPS = 26, 1 << 6  # the group NFNLGRP_NFTABLES alone
+_BPF_LOAD_HALF, _BPF_JUMP_EQUAL, _BPF_RETURN = 0x28, 0x15, 0x06  # linux/filter.h
 _INTERVAL, _MAP = 4, 8
 _INTERVAL_END = 1
 _HOST_ORDER = pack("=BBI", 0, 4, 1)  # for nft(8): keys are in the host's order of bytes (libnftnl's udata)
@@ -285,15 +286,16 @@ def deletions() -> _socket.socket:
         _socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK, _NETFILTER
     )
     try:
-        wanted = [_SUBSYSTEM | kind for kind in (_DELTABLE, _DELCHAIN, _DELRULE)]
-        steps = [(0x28, 0, 0, 4)]  # load the type, two bytes, most significant first
-        for left, kind in zip((2, 1, 0), wanted):
-            steps.append((0x15, left, 0 if left else 1, int.from_bytes(pack("=H", kind), "big")))
-        steps += [(0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0)]
+        wanted = [_SUBSYSTEM | kind for kind in (_DELTABLE, _DELCHAIN, _DELRULE, _DELSET)]
+        steps = [(_BPF_LOAD_HALF, 0, 0, 4)]  # the type; two bytes are loaded most significant first
+        for left, kind in enumerate(reversed(wanted)):
+            equal = (_BPF_JUMP_EQUAL, left, int(left == 0), int.from_bytes(pack("=H", kind), "big"))
+            steps.insert(1, equal)
+        steps += [(_BPF_RETURN, 0, 0, 0xFFFFFFFF), (_BPF_RETURN, 0, 0, 0)]
         program = b"".join([pack("=HBBI", *step) for step in steps])
         address = fill_scratch(program)
         socket.setsockopt(_socket.SOL_SOCKET, _SO_ATTACH_FILTER, pack("@HP", len(steps), address))
-        socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP)
+        socket.bind((0, _GROUPS))
     except OSError as error:
         socket.close()
         raise SystemFailure("watch the rules of the firewall", "setsockopt", error.errno or 0) from None
