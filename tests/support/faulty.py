@@ -50,6 +50,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
     """A request being answered."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Server
     body = b""
 

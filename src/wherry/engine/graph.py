@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from wherry.registry.client import Client
     from wherry.store.content import Content
 
-MAX_DOCUMENTS = 1000
+MAX_DOCUMENTS = 250
 _PARALLEL = 3
 
 

@@ -25,6 +25,7 @@ _MAX_CHALLENGE = 8 << 10
 _MAX_TOKEN = 256 << 10
 _DEFAULT_LIFE = 60
 _MAX_SCOPES = 8
+_REPOSITORY = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:")
 _NAME = frozenset("!#$%&'*+-.^_`|~abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
 
@@ -188,10 +189,10 @@ def _scopes(own: Iterable[str], offered: Iterable[str] = ()) -> tuple[str, ...]:
     Of what is ``offered`` only ``pull`` of repositories is taken: who wants to do more says so.
     """
     found = {scope.rpartition(":")[0]: scope for scope in own}
-    for scope in offered:
+    for scope in (scope for scope in offered if len(scope) < 1000):
         resource, _, actions = scope.rpartition(":")
         kind, _, name = resource.partition(":")
-        if kind == "repository" and name and len(scope) < 1000 and "pull" in actions.split(","):
+        if kind == "repository" and name and _REPOSITORY.issuperset(name) and "pull" in actions.split(","):
             found.setdefault(resource, f"{resource}:pull")
     return tuple(sorted(found.values())[:_MAX_SCOPES])
 
