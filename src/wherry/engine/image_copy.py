@@ -12,7 +12,7 @@ import os
 from wherry.engine import gc, graph, load, unpack
 from wherry.engine.progress import OneAtATime, Silent
 from wherry.engine.put_graph import PARALLEL, FromRegistry, FromStore, put_graph
-from wherry.engine.registries import registry_config
+from wherry.engine.registries import check_policy, check_signatures, registry_config
 from wherry.engine.transfer import Crew
 from wherry.errors import Corrupt, InvalidArgument, NotFound, SystemFailure
 from wherry.layers import compression
@@ -85,7 +85,7 @@ def copy(engine: Engine, source: str, target: str, *, platform: str = "", progre
         with Client(registry_config(engine)) as client, adding(engine.layout):
             gc.sweep(engine)
             if start.kind == end.kind == REGISTRY:
-                return _through(client, start, end, wanted, show)
+                return _through(engine, client, start, end, wanted, show)
             documents = _bring(engine, client, start, wanted, show)
             _write(engine, client, documents, end, wanted, show)
             if end.kind == STORE and start.kind != DOCKER_ARCHIVE:
@@ -99,20 +99,27 @@ def copy(engine: Engine, source: str, target: str, *, platform: str = "", progre
             gc.collect(engine)
 
 
-def _through(client: Client, start: Place, end: Place, wanted: Platform | None, show: Progress) -> str:
+def _through(engine: Engine, client: Client, start: Place, end: Place, wanted: Platform | None, show: Progress) -> str:
     source = references.parse(start.name)
-    documents = _registry_documents(client, source, wanted)
+    documents = _registry_documents(engine, client, source, wanted)
     return put_graph(client, references.parse(end.name), documents, FromRegistry(client, source), show)
 
 
-def _registry_documents(client: Client, name: references.Reference, wanted: Platform | None) -> Documents:
+def _registry_documents(
+    engine: Engine, client: Client, name: references.Reference, wanted: Platform | None
+) -> Documents:
+    """What a registry has under a name, if the policy lets it in."""
+
     def read(entry: Descriptor) -> bytes:
         if entry.digest == first.descriptor.digest:
             return first.body
         return client.manifest(name.replace(tag="", digest=entry.digest), entry).body
 
+    rules = check_policy(engine, name)
     first = client.manifest(name)
-    return _pick(graph.walk(read, first.descriptor), wanted)
+    documents = _pick(graph.walk(read, first.descriptor), wanted)
+    check_signatures(client, name, (first.descriptor.digest, documents[-1].descriptor.digest), rules)
+    return documents
 
 
 def _pick(documents: Documents, wanted: Platform | None) -> Documents:
@@ -141,7 +148,7 @@ def _bring(engine: Engine, client: Client, place: Place, wanted: Platform | None
         return _pick(whole, wanted)
     if place.kind == REGISTRY:
         name = references.parse(place.name)
-        documents = _registry_documents(client, name, wanted)
+        documents = _registry_documents(engine, client, name, wanted)
         crew = Crew(PARALLEL, client.cancel)
         return graph.bring(content, client, name, documents[-1].descriptor, crew, show)
     if place.kind == LAYOUT:

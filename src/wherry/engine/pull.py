@@ -14,7 +14,7 @@ from functools import partial
 from wherry.engine import events, gc, graph, unpack
 from wherry.engine.progress import OneAtATime
 from wherry.engine.record_image import record
-from wherry.engine.registries import registry_config
+from wherry.engine.registries import check_policy, check_signatures, registry_config
 from wherry.engine.transfer import Crew, Growing, Meter, Restarted, Whole
 from wherry.errors import Corrupt, NotFound, NotSupported
 from wherry.oci import digest as digests
@@ -107,14 +107,18 @@ def _pull(
     if not name.tag and not name.digest:
         progress.message("Using default tag: latest")
         name = name.tagged()
+    rules = check_policy(engine, name)
     with Client(config) as client, adding(engine.layout):
         gc.sweep(engine)
         pulling = f"{name.digest or name.tag}: Pulling from {_repository(name)}"
         here = _unchanged(engine, client, name, wanted)
+        if here is not None:
+            check_signatures(client, name, (here.digest,), rules)
         if here is not None and (not everything or graph.here(engine.content, here.digest)):
             progress.message(pulling)
             return here
         found = fetch.resolve(client, name, wanted)
+        check_signatures(client, name, (found.target.digest, found.descriptor.digest), rules)
         progress.message(pulling)
         show = OneAtATime(progress)
         if everything:

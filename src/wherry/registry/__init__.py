@@ -21,6 +21,8 @@ From the bottom up; each module imports only those above it::
     push         the same, written: mounts, uploads that go on where they broke off
     listing      tags, catalogues, referrers
     search       Docker Hub's search, and catalogues
+    policy       policy.toml: what may be pulled, and what must be signed
+    signatures   cosign's signatures by public key
     fetch        the whole way from a name to a verified image
 
 (`archive`, `archive_writer` and `layout` are image archives and directories, and need none of these.)
