@@ -54,6 +54,8 @@ COMMANDS = {
     "container attach": "attach",
     "logs": "logs",
     "container logs": "logs",
+    "stats": "stats",
+    "container stats": "stats",
     "top": "top",
     "container top": "top",
     "cp": "cp",

@@ -89,7 +89,7 @@ class Execution:
             host=engine.host,
             pid=details["pid"],
             pidfd=pidfd,
-            cgroup=_cgroup(engine, details["spec"]),
+            cgroup=cgroup_of(engine, details["spec"]),
             stdio=stdio,
             container_id=details["id"],
             cache=engine.layout.cache,
@@ -148,7 +148,7 @@ class Execution:
             return  # a database that is full or busy is no reason to end a command
 
 
-def _cgroup(engine: Engine, spec: dict[str, Any]) -> Cgroup:
+def cgroup_of(engine: Engine, spec: dict[str, Any]) -> Cgroup:
     """The container's group; one without directories where this user may make none."""
     layout, path = engine.host.cgroups, str(spec["linux"]["cgroupsPath"])
     if engine.rootless:

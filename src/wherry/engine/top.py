@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from wherry.engine.containers import ALIVE, find
+from wherry.engine import events
+from wherry.engine.containers import ALIVE, find, load
 from wherry.errors import Conflict, InvalidArgument, NotFound, WherryError
-from wherry.fastjson import JSONError, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def top(engine: Engine, name: str, options: Sequence[str]) -> tuple[list[str], l
         raise Conflict(f"container {row.id} is restarting, wait until the container is running")
     wanted = processes(engine, row)
     lines = _ps(list(options) or ["-ef"])
+    events.of_container(engine.db, load(row), "top")
     titles = lines[0].split()
     if "PID" not in titles:
         raise InvalidArgument("Couldn't find PID field in ps output", hint="let ps show the pid, as in -o pid,args")
@@ -44,16 +45,10 @@ def top(engine: Engine, name: str, options: Sequence[str]) -> tuple[list[str], l
 
 def processes(engine: Engine, row: ContainerRow) -> set[int]:
     """The pids of a container's processes: of its control group, or of its pid namespace where it has none."""
-    from wherry.linux import cgroup
+    from wherry.engine.stats import group_of
 
-    try:
-        with open(f"{engine.layout.run_container(row.id)}/config.json") as file:
-            path = loads(file.read())["linux"]["cgroupsPath"]
-        group = cgroup.open_cgroup(engine.host.cgroups, path)
-        found = set(group.pids()) if group.path else set()
-    except (OSError, JSONError, KeyError, TypeError):
-        found = set()
-    return found or _of_namespace(row.pid)
+    group = group_of(engine, row.id)
+    return (set(group.pids()) if group is not None and group.path else set()) or _of_namespace(row.pid)
 
 
 def _of_namespace(pid: int) -> set[int]:

@@ -50,6 +50,10 @@ def main(call: Call) -> int:
         cache=_cache(call),
     )
     try:
+        if process.console is not None:
+            from wherry.cli.console import copy_size
+
+            copy_size(process.console)  # what the process asks first
         process.start()
         if "pid-file" in call.values:
             with open(call.values["pid-file"], "w") as file:
