@@ -105,6 +105,7 @@ COMMANDS = {
     "image tag": "tag",
     "history": "history",
     "image history": "history",
+    "boot": "boot",
     "version": "version",
     "info": "info",
     "system info": "info",

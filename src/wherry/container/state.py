@@ -40,6 +40,7 @@ class State(Record):
     finished_at: int = 0
     restart_count: int = 0  # how often it was started again by itself since somebody started it
     stopped: bool = False  # somebody asked it to end
+    boot: str = ""  # the kernel's boot id when it was started last
     health: str = ""  # "starting", "healthy", "unhealthy"; "" where nothing checks it
 
     @property

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wherry.store.containers import ContainerRow
 
 ALIVE = ("running", "paused", "restarting")
+LOST = 255  # exit code of a container that ended with its machine
 KILLED = 137  # exit code of a container whose monitor was killed: 128 + SIGKILL
 
 
@@ -52,6 +53,7 @@ def state(row: ContainerRow) -> State:
         restart_count=row.restart_count,
         stopped=bool(row.stopped),
         health=row.health,
+        boot=row.boot,
     )
 
 
@@ -142,17 +144,18 @@ def _refreshed(engine: Engine, row: ContainerRow) -> ContainerRow:
 
 
 def bury(engine: Engine, row: ContainerRow) -> None:
-    """The monitor was killed, and its container with it (PR_SET_PDEATHSIG): say so and clear up.
+    """The monitor was killed, and its container with it (PR_SET_PDEATHSIG), or the machine: say so and clear up.
 
     The caller holds the container's lock."""
     record = load(row)
+    code, error = _end_of(row)
     from wherry.engine.clean import remove_container_files, remove_group, remove_tree
     from wherry.engine.network import undo
 
     undo(engine, record)
     if record.options.auto_remove:
         with engine.db.transaction():
-            events.of_container(engine.db, record, "die", exitCode=str(KILLED))
+            events.of_container(engine.db, record, "die", exitCode=str(code))
             events.forget_container(engine.db, record)
         remove_container_files(engine, record)
         return
@@ -163,13 +166,22 @@ def bury(engine: Engine, row: ContainerRow) -> None:
             row.id,
             status="exited",
             pid=0,
-            exit_code=KILLED,
-            error="the container's monitor was killed",
+            exit_code=code,
+            error=error,
             health="unhealthy" if row.health else "",
             finished_at=time.time_ns(),
         )
-        events.of_container(engine.db, record, "die", exitCode=str(KILLED))
+        events.of_container(engine.db, record, "die", exitCode=str(code))
     remove_tree(engine.layout.run_container(row.id))
+
+
+def _end_of(row: ContainerRow) -> tuple[int, str]:
+    """The exit code, as Docker has it, and the reason."""
+    from wherry.linux.process import boot_id
+
+    if row.boot and row.boot != boot_id():
+        return LOST, "the machine was restarted"
+    return KILLED, "the container's monitor was killed"
 
 
 def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = False) -> str:

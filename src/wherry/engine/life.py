@@ -13,6 +13,7 @@ from wherry.engine.containers import ALIVE, bury, monitor_lock, state
 from wherry.engine.containers import load as load_record
 from wherry.errors import Conflict, NotFound, NotModified, WherryError
 from wherry.fastjson import dumps
+from wherry.linux.process import boot_id
 from wherry.store import containers
 
 TYPE_CHECKING = False
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 30.0  # seconds that another command may take to finish with the container
 _SIGKILL = 9
+_SHUTDOWN = -1  # `wherry.monitor.commands.SHUTDOWN`
 NOT_STARTED = 128  # exit code of a container that could not be started, where the error has none of its own
 
 
@@ -167,7 +169,7 @@ class Life:
     def started(self, pid: int) -> None:
         """The container is running.  Raises `NotFound` when it was removed before that."""
         self._began = time.monotonic()
-        state = self._state.started(pid, time.time_ns())
+        state = self._state.started(pid, time.time_ns()).replace(boot=boot_id())
         if self._record.options.health_test:
             from wherry.container import health
 
@@ -227,6 +229,9 @@ class Life:
             self._removes = False
         if not signal:
             self._stopped = True
+        if signal == _SHUTDOWN:
+            self._stopping = True
+            return True
         if signal in (0, _SIGKILL) or not self._record.options.stop_signal or self._is_stop_signal(signal):
             self._stopping = True
         if not self._state.stopped:
@@ -311,6 +316,7 @@ class Life:
             restart_count=state.restart_count,
             stopped=int(state.stopped),
             health=state.health,
+            boot=state.boot,
         )
         self._state = state
 

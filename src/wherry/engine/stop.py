@@ -83,13 +83,19 @@ def kill(engine: Engine, name: str, signal: int) -> None:
 
 
 def stop(
-    engine: Engine, names: Sequence[str], *, timeout: int | None = None, signal: int = 0
+    engine: Engine,
+    names: Sequence[str],
+    *,
+    timeout: int | None = None,
+    signal: int = 0,
+    shutdown: bool = False,
 ) -> Iterator[tuple[str, WherryError | None]]:
     """``docker stop`` of several at once: each name, in order, with what went wrong, once it has ended.
 
     ``timeout`` is in seconds, negative for ever; it and ``signal`` come from the container where they are not given.
+    With ``shutdown`` nobody asked for it but the machine, and `wherry boot` starts them again.
     """
-    stopping = [(name, _Stopping(engine, name, timeout, signal)) for name in names]
+    stopping = [(name, _Stopping(engine, name, timeout, signal, shutdown=shutdown)) for name in names]
     for name, one in stopping:
         try:
             one.finish()
@@ -102,15 +108,25 @@ def stop(
 class _Stopping:
     """A container that has been asked to end; what goes wrong is raised when it is waited for."""
 
-    def __init__(self, engine: Engine, name: str, timeout: int | None, signal: int, *, keep: bool = False) -> None:
-        self._arguments = (timeout, signal, keep)
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        timeout: int | None,
+        signal: int,
+        *,
+        keep: bool = False,
+        shutdown: bool = False,
+    ) -> None:
+        self._asked = {"keep": keep, "shutdown": shutdown}
+        self._timeout, self._signal = timeout, signal
         self._engine = engine
         self._name = name
         self._error: WherryError | None = None
         self._call = self._begin()
 
     def _begin(self) -> Call | None:
-        timeout, signal, keep = self._arguments
+        timeout = self._timeout
         try:
             row = find(self._engine, self._name)
             self._name = row.id
@@ -118,9 +134,9 @@ class _Stopping:
             if call is not None:
                 record = load(row)
                 request = {
-                    "signal": signal or stop_signal(record),
+                    **self._asked,
+                    "signal": self._signal or stop_signal(record),
                     "timeout": stop_timeout(record) if timeout is None else timeout,
-                    "keep": keep,
                 }
                 call.say({"stop": request})
             return call

@@ -7,6 +7,18 @@ import os
 _START_TIME = 19  # of the fields behind the name
 
 
+def boot_id() -> str:
+    """What this run of the kernel is called by nothing else (random(4)); "" where /proc does not say."""
+    try:
+        fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return os.read(fd, 64).decode().strip()
+    finally:
+        os.close(fd)
+
+
 def start_time(pid: int) -> str:
     """When the process began, in the kernel's own count; "" when there is no such process."""
     try:

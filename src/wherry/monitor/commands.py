@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from wherry.monitor.supervise import Supervisor
 
 _DONE = {"done": True}
+SHUTDOWN = -1
+"""In the place of a signal: it ends because the machine goes down, and is wanted again when that is up."""
 
 
 def obey(message: dict[str, Any], process: AnyProcess, owner: Owner, supervisor: Supervisor) -> dict[str, Any]:
@@ -53,7 +55,8 @@ def obey_waiting(message: dict[str, Any], owner: Owner, give_up: Callable[[], No
     try:
         if "signal" in message or "stop" in message:
             asked = message.get("stop", {})
-            if owner.stopping(int(message.get("signal", 0)), keep=bool(asked.get("keep"))):
+            number = SHUTDOWN if asked.get("shutdown") else int(message.get("signal", 0))
+            if owner.stopping(number, keep=bool(asked.get("keep"))):
                 give_up()
         elif "update" in message:
             owner.updated(str(message["update"]["record"]))
@@ -75,11 +78,16 @@ def _signal_it(number: int, process: AnyProcess, owner: Owner) -> None:
 def _stop(request: dict[str, Any], process: AnyProcess, owner: Owner, supervisor: Supervisor) -> None:
     """Ask it to end, and see to it that it does.  One that is frozen has to go on for that."""
     number, timeout = int(request["signal"]), float(request["timeout"])
-    owner.stopping(0, keep=bool(request.get("keep")))
-    _signal_it(number, process, owner)
+    owner.stopping(SHUTDOWN if request.get("shutdown") else 0, keep=bool(request.get("keep")))
+
+    def send(number: int) -> None:
+        process.kill(number)
+        owner.note("kill", signal=str(number))
+
+    send(number)
     _thaw(process, owner)
     if timeout >= 0 and number != _signal.SIGKILL:
-        supervisor.later(timeout, lambda: _signal_it(_signal.SIGKILL, process, owner))
+        supervisor.later(timeout, lambda: send(_signal.SIGKILL))
 
 
 def _update(request: dict[str, Any], process: AnyProcess, owner: Owner) -> None:

@@ -53,7 +53,8 @@ if TYPE_CHECKING:
             """Something was done to it that changes no state: "kill", "resize"."""
 
         def stopping(self, signal: int, *, keep: bool = False) -> bool:
-            """Somebody sends a signal, or with 0 asks it to end; whether it is not to be started again then.
+            """Somebody sends a signal, or with 0 asks it to end, or -1: the machine goes down; whether it is not to be
+            started again then.
 
             ``keep``: its end is no reason to remove it.
             """

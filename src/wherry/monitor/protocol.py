@@ -6,12 +6,12 @@ frame is end-of-file.  Kind 3 is a JSON object.
 
 A client first says what it wants: ``{"attach": {"stdin": bool, "stdout": bool, "stderr": bool}}`` or ``{"wait":
 true}``, and is told ``{"started": pid}``.  Any client may give commands: ``{"signal": n}``, ``{"resize": [rows,
-columns]}``, ``{"stop": {"signal": n, "timeout": seconds, "keep": bool}}`` (SIGKILL after ``timeout``, never when that
-is negative; ``keep``: it is going to be started again), ``{"pause": true}``, ``{"unpause": true}``, ``{"update":
-{"record": text, "resources": {}}}``; one that is not attached gets an answer to each, ``{"done": true}`` or what
-`describe_error` makes of an error.  In the end every client is told ``{"exited": status, "oom_killed": bool,
-"restarting": bool}``: with ``restarting``, the monitor is going to start the container again and listens for new
-clients meanwhile.
+columns]}``, ``{"stop": {"signal": n, "timeout": seconds, "keep": bool, "shutdown": bool}}`` (SIGKILL after
+``timeout``, never when that is negative; ``keep``: it is going to be started again; ``shutdown``: nobody asked, the
+machine goes down), ``{"pause": true}``, ``{"unpause": true}``, ``{"update": {"record": text, "resources": {}}}``; one
+that is not attached gets an answer to each, ``{"done": true}`` or what `describe_error` makes of an error.  In the end
+every client is told ``{"exited": status, "oom_killed": bool, "restarting": bool}``: with ``restarting``, the monitor is
+going to start the container again and listens for new clients meanwhile.
 """
 
 from __future__ import annotations

@@ -46,6 +46,7 @@ class ContainerRow(Record):
     restart_count: int = 0
     stopped: int = 0
     health: str = ""
+    boot: str = ""
 
 
 _CHANGEABLE = frozenset(ContainerRow._fields).difference(_FIXED)

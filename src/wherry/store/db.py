@@ -91,6 +91,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE images ADD COLUMN snapshotter TEXT NOT NULL DEFAULT 'overlay'",
         "ALTER TABLE layers ADD COLUMN unfit TEXT NOT NULL DEFAULT ''",
     ),
+    ("ALTER TABLE containers ADD COLUMN boot TEXT NOT NULL DEFAULT ''",),
 )
 """Statement by statement, what makes schema version N+1 out of version N.  Entries are only ever added at the end."""
 
