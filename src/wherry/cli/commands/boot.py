@@ -18,8 +18,8 @@ COMMAND = Command(
     usage="[OPTIONS]",
     summary="Start the containers that are to run after the machine was started",
     description="Starts, oldest first, the containers with the restart policy `always`, and those with "
-    "`unless-stopped` that nobody had stopped, and prints their names. What ran when the machine went down is shown as exited with 255. "
-    "Run again it does nothing, but for containers whose monitor was killed.\n\n"
+    "`unless-stopped` that nobody had stopped, and prints their names. What ran when the machine went down is shown as "
+    "exited with 255. Run again it does nothing, but for containers whose monitor was killed.\n\n"
     "systemd calls it by a unit that **--unit** prints:\n\n"
     "    wherry boot --unit > /etc/systemd/system/wherry.service && systemctl enable --now wherry\n\n"
     "and for a user\n\n"
