@@ -3,7 +3,7 @@
     .venv/bin/python tools/record_docker_client.py [DOCKER]
 
 Serves made-up containers and images on a socket of its own, asks the client for them in many formats and writes
-tests/golden/docker/{templates,lists,objects,help}.json.  Needs the client only: no daemon, no network.
+tests/golden/docker/{templates,lists,objects,help,commands}.json.  Needs the client only: no daemon, no network.
 """
 
 from __future__ import annotations
@@ -262,6 +262,17 @@ def run(docker: str, arguments: list[str], socket: str) -> dict[str, Any]:
     return {"arguments": arguments, "status": done.returncode, "out": done.stdout, "err": done.stderr}
 
 
+def commands(docker: str, path: str = "") -> list[str]:
+    """Every command of the client, with those of its groups and its other names, as its own help lists them."""
+    text = run(docker, [*path.split(), "--help"], "/nowhere")["out"]
+    names = re.findall(r"(?m)^  ([a-z][a-z-]*)\*? +[A-Z]", text)
+    if not path:
+        return [one for name in names for one in [name, *commands(docker, name)]]
+    below = [f"{path} {name}" for name in names] if "COMMAND" in text.splitlines()[0] else []
+    others = re.findall(r"docker ([a-z][a-z -]*[a-z])", text.partition("Aliases:\n")[2].partition("\n\n")[0])
+    return [*others, *[one for name in below for one in [name, *commands(docker, name)]]]
+
+
 def main() -> int:
     docker = sys.argv[1] if len(sys.argv) > 1 else "docker"
     templates = (GOLDEN / "templates.txt").read_text().splitlines()
@@ -277,6 +288,7 @@ def main() -> int:
     version = subprocess.run([docker, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     found = {
         "help.json": helps,
+        "commands.json": sorted(set(commands(docker))),
         "templates.json": [
             [one["arguments"][-1], one["status"], one["err"].strip() if one["status"] else one["out"]]
             for one in rendered

@@ -143,6 +143,8 @@ PROBES: dict[str, Callable[[], bool]] = {
     "pasta": program("pasta"),
     "slirp4netns": program("slirp4netns"),
     "dnsmasq": program("dnsmasq"),
+    "zsh": program("zsh"),
+    "fish": program("fish"),
 }
 
 

@@ -139,7 +139,12 @@ def print_command(command: Command, path: str) -> int:
 
 def incomplete(arguments: Sequence[str]) -> int:
     """Help for words that name no command: `wherry image`, `wherry image --help`.  Raises `UsageError` for others."""
+    from wherry.cli.missing import why
+
     name = arguments[0]
+    missing, reason = why(list(arguments))
+    if missing:
+        raise UsageError(f"wherry: there is no command 'wherry {missing}': {reason}", 1)
     if name not in GROUPS:
         raise UsageError(f"wherry: unknown command: wherry {name}\n\nRun 'wherry --help' for more information", 1)
     if len(arguments) == 1:  # Docker's client takes it for half a command: help, but not as output

@@ -120,6 +120,7 @@ COMMANDS = {
     "volume remove": "volume_rm",
     "debug plan": "debug_plan",
     "runtime run": "runtime_run",
+    "completion": "completion",
     "help": "help",
 }
 
@@ -259,6 +260,10 @@ def _find(arguments: list[str]) -> tuple[str, list[str]]:
 
 
 def _without_command(arguments: list[str], options: dict[str, Any]) -> int:
+    if arguments[:1] == ["__complete"]:  # the shells' scripts
+        from wherry.cli.complete import main as complete
+
+        return complete(arguments[1:])
     from wherry.cli import help
 
     if options.get("version"):
