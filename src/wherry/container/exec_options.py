@@ -5,7 +5,6 @@ Field names are those of the Docker Engine API (``POST /containers/{id}/exec``) 
 
 from __future__ import annotations
 
-from wherry.container.merge import clean_working_dir, process_env
 from wherry.errors import InvalidArgument
 from wherry.record import Record
 
@@ -48,6 +47,8 @@ def process(
     name, for a container without one of its own, ``every`` the capabilities that ``--privileged`` gives.  Raises
     `InvalidArgument`.
     """
+    from wherry.container.merge import clean_working_dir, process_env  # after the monitor has been forked
+
     first = spec["process"]
     for entry in options.env:
         if "\0" in entry or entry[:1] in ("", "="):

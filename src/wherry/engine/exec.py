@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 
+from wherry.errors import WherryError
 from wherry.monitor.main import Job, Monitor
 
 TYPE_CHECKING = False
@@ -31,11 +32,15 @@ def exec_in(engine: Engine, name: str, options: ExecOptions, streams: Streams) -
     With ``options.detach`` it returns as soon as the command runs.  Raises `NotFound`, `Conflict` when the container
     is not running or is paused, `CommandNotFound` and `CannotInvoke` when the command cannot be started.
     """
-    from wherry.engine.containers import load
-
     with _new_monitor(engine) as monitor:
+        from wherry.engine.containers import load  # the monitor has no use for it
+
         row = find_running(engine, name)
-        details = describe(engine, load(row), row.pid, options)
+        try:
+            details = describe(engine, load(row), row.pid, options)
+        except WherryError:
+            find_running(engine, row.id)  # if it was removed meanwhile, that is what there is to say
+            raise
         monitor.begin(Job(options.tty, options.attach_stdin and not options.detach, None, details))
     if options.detach:
         _await_start(monitor)
@@ -159,7 +164,6 @@ def _every(engine: Engine) -> tuple[str, ...]:
 
 def _await_start(monitor: Monitor) -> None:
     """Raises what kept the command from starting."""
-    from wherry.errors import WherryError
     from wherry.monitor.protocol import CONTROL, Decoder, parse_control, raise_error
 
     decoder = Decoder()

@@ -10,7 +10,6 @@ from wherry.linux import cgroup as cgroups
 from wherry.linux.process import start_time
 from wherry.runtime.exec import exec_process
 from wherry.runtime.executed import ExecutedProcess, has_ended
-from wherry.store.events import record_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 _DYING = (errno.ECHILD, errno.ESRCH, errno.ENOMEM)  # of entering a pid namespace whose first process is being killed
 _DYING_SECONDS = 5
+_TELL_SECONDS = 0.05  # opening the database takes as long as the rest of a short command
 
 
 def load(engine: Engine) -> None:
@@ -31,7 +31,6 @@ def load(engine: Engine) -> None:
     from wherry.monitor import protocol, supervise  # noqa: F401
 
     _ = engine.host
-    engine.db.row("PRAGMA user_version")
 
 
 class Execution:
@@ -42,6 +41,7 @@ class Execution:
         self._details = details
         self._exec_id = os.urandom(32).hex()
         self._exit_code = -1
+        self._told = False  # that it began
 
     def create(self, stdio: Stdio) -> ExecutedProcess:
         """Inside the container, up to its first instruction.
@@ -98,10 +98,7 @@ class Execution:
     is_paused = False
 
     def started(self, pid: int) -> None:
-        """Nothing is kept of it; that it was made and started is told."""
-        del pid
-        command = self._details["command"]
-        self._tell({f"exec_create: {command}": {}, f"exec_start: {command}": {}})
+        """Nothing is kept of it."""
 
     def paused(self, _yes: bool) -> None:
         """It freezes and goes on with its container."""
@@ -118,8 +115,9 @@ class Execution:
         """It has none."""
         raise NotSupported("a command in a container has the container's limits")
 
-    def watch(self, _pid: int, _supervisor: Supervisor) -> None:
-        """Nothing else."""
+    def watch(self, _pid: int, supervisor: Supervisor) -> None:
+        """Tell of its beginning, unless it ends at once: then that waits until nobody waits for the command."""
+        supervisor.later(_TELL_SECONDS, lambda: self._tell(self._began()))
 
     def failed(self, error: BaseException | None) -> None:
         """Whoever waits is told by the monitor."""
@@ -134,10 +132,20 @@ class Execution:
         from wherry import precompiled
 
         if self._exit_code >= 0:
-            self._tell({"exec_die": {"exitCode": str(self._exit_code)}})
+            self._tell(self._began() | {"exec_die": {"exitCode": str(self._exit_code)}})
         precompiled.refresh()
 
+    def _began(self) -> dict[str, dict[str, str]]:
+        """What is still to be told of its beginning."""
+        if self._told:
+            return {}
+        self._told = True
+        command = self._details["command"]
+        return {f"exec_create: {command}": {}, f"exec_start: {command}": {}}
+
     def _tell(self, actions: dict[str, dict[str, str]]) -> None:
+        from wherry.store.events import record_container
+
         db, details = self._engine.db, self._details
         try:
             with db.transaction():
