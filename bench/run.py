@@ -1,6 +1,6 @@
 """Compare Wherry with docker, podman, runc and crun on this machine, and write down what came out.
 
-    bench/run.py [--rounds N] [--pulls N] [--only run,runtime,pull] [--no-readme]
+    bench/run.py [--rounds N] [--pulls N] [--only run,runtime,pull,ml,push] [--no-readme]
 
 Everything is repeated in rounds: in each, every subject does its turn once, in an order that changes, so that a slow
 minute of the machine is a slow minute for all.  The table gives medians and ratios; the samples are in
@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import layer
 import measure
+import moving
 import subjects
 import table
 from support import images
@@ -145,7 +147,11 @@ def fresh_disk(parent: Path) -> Iterator[Path]:
     try:
         yield point
     finally:
-        subprocess.run(["umount", point], check=True)
+        end = time.monotonic() + 30  # what watched the container may still be cleaning up
+        while subprocess.run(["umount", point], check=False, capture_output=True).returncode:
+            if time.monotonic() > end:
+                raise SystemExit(f"{point} stays busy")
+            time.sleep(0.1)
         point.rmdir()
         image.unlink()
 
@@ -183,6 +189,37 @@ def bench_pull(engines: dict[str, Any], directory: Path, rounds: int) -> tuple[d
     return series.result(), memory.result()
 
 
+def bench_ml(engines: dict[str, Any], directory: Path, rounds: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    note("  making the image out of wheels (once per machine)")
+    image = moving.machine_learning()
+    title = f"pull and start of scikit-learn and pandas, {len(image.manifest['layers'])} layers"
+    series, memory = Series(title), Series("peak memory of that, MB")
+    with Registry() as registry:
+        reference = registry.push(image, "bench/ml:1")
+
+        def turn(kind: type[subjects.Engine], peaks: bool) -> float:
+            with fresh_disk(directory) as disk:
+                return moving.pull_and_run(kind, disk, reference, peaks=peaks)
+
+        # podman must be found a way of calling it first, and keeps the disk busy when it is not the right one
+        kinds = {name: type(engine) for name, engine in engines.items() if name != "podman"}
+        series.collect({name: lambda kind=kind: turn(kind, False) for name, kind in kinds.items()}, rounds, warm_up=1)
+        memory.collect({name: lambda kind=kind: turn(kind, True) for name, kind in kinds.items()}, 1, warm_up=0)
+    return series.result(), memory.result()
+
+
+def bench_push(engines: dict[str, Any], directory: Path, rounds: int) -> dict[str, Any]:
+    series = Series("push after one layer of twenty changed")
+    versions = [moving.twenty(directory / f"twenty{number}", number) for number in range(rounds + 1)]
+    turns = {name: moving.Changed(engine, versions, directory) for name, engine in engines.items()}
+    try:
+        series.collect(dict(turns), rounds, warm_up=1)  # the first goes whole
+    finally:
+        for one in turns.values():
+            one.close()
+    return series.result()
+
+
 def extract(image: images.Built, target: Path) -> None:
     import gzip
     import io
@@ -197,7 +234,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--pulls", type=int, default=5)
-    parser.add_argument("--only", default="run,runtime,pull")
+    parser.add_argument("--only", default="run,runtime,pull,ml,push")
     parser.add_argument("--no-readme", action="store_true")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -215,7 +252,7 @@ def main() -> int:
         image = images.busybox()
         archive = image.docker_archive(directory / "busybox.tar", subjects.IMAGE)
         kinds: list[type[subjects.Subject]] = [subjects.Wherry, subjects.Docker, subjects.Podman]
-        if {"run", "pull"} & set(parts):
+        if {"run", "pull", "ml", "push"} & set(parts):
             engines = open_all(kinds, directory, absent)
         if "runtime" in parts:
             runtimes = open_all([subjects.OurRuntime, subjects.Runc, subjects.Crun], directory, absent)
@@ -231,6 +268,12 @@ def main() -> int:
             document["results"]["pull"], document["results"]["pull_memory"] = bench_pull(
                 engines, directory, options.pulls
             )
+        if "ml" in parts:
+            note("ml")
+            document["results"]["ml"], document["results"]["ml_memory"] = bench_ml(engines, directory, options.pulls)
+        if "push" in parts:
+            note("push")
+            document["results"]["push"] = bench_push(engines, directory, options.pulls)
         document["versions"] = {one.name: one.version for one in (*engines.values(), *runtimes.values())}
         document["absent"] = absent
     finally:

@@ -80,6 +80,13 @@ class Engine(Subject):
     def pull(self, reference: str) -> list[str]:
         return [*self.base, "pull", "-q", reference]
 
+    def run_cold(self, reference: str, *command: str) -> list[str]:
+        """The command that pulls *reference* and runs *command* in it."""
+        return self.run(reference, *command)
+
+    def push(self, reference: str) -> list[str]:
+        return [*self.base, "push", "-q", reference]
+
     def forget(self, reference: str) -> None:
         """Make the next pull of *reference* a cold one."""
         with contextlib.suppress(Failed):
@@ -97,7 +104,7 @@ class Wherry(Engine):
         return [str(ROOT / "wherry"), "--root", f"{self.directory}/root", "--run-root", f"{self.directory}/run"]
 
     def close(self) -> None:
-        shutil.rmtree(self.directory, ignore_errors=True)
+        remove_tree(self.directory)
 
 
 class Docker(Engine):
@@ -192,6 +199,14 @@ class Podman(Engine):
 
     def pull(self, reference: str) -> list[str]:
         return [*self.base, "pull", "-q", "--tls-verify=false", reference]
+
+    def run_cold(self, reference: str, *command: str) -> list[str]:
+        words = self.run(reference, *command)
+        at = words.index("run") + 1
+        return [*words[:at], "--tls-verify=false", *words[at:]]
+
+    def push(self, reference: str) -> list[str]:
+        return [*self.base, "push", "-q", "--tls-verify=false", reference]
 
     def close(self) -> None:
         remove_tree(self.directory)

@@ -11,9 +11,11 @@ GOALS = {
     ("run", "podman"): "≤ 0.50",
     ("runtime", "runc"): "≤ 1.00",
     ("pull", "docker"): "≤ 0.50",
+    ("ml", "docker"): "≤ 0.25",
+    ("push", "docker"): "≤ 0.33",
 }
-OURS = {"run": "wherry", "runtime": "wherry runtime", "pull": "wherry"}
-UNITS = {"run": "ms", "runtime": "ms", "pull": "s"}
+OURS = {"run": "wherry", "runtime": "wherry runtime", "pull": "wherry", "ml": "wherry", "push": "wherry"}
+UNITS = {"run": "ms", "runtime": "ms", "pull": "s", "ml": "s", "push": "ms"}
 
 
 def _number(value: float, unit: str) -> str:
@@ -23,7 +25,7 @@ def _number(value: float, unit: str) -> str:
 def _rows(part: str, document: dict[str, Any]) -> list[str]:
     result = document["results"][part]
     summary = result["summary"]
-    memory = document["results"].get("pull_memory", {}).get("summary", {}) if part == "pull" else {}
+    memory = document["results"].get(f"{part}_memory", {}).get("summary", {})
     ours = summary.get(OURS[part])
     rows = []
     for name, values in summary.items():
@@ -45,7 +47,7 @@ def render(document: dict[str, Any]) -> str:
         "| what | by | median (best) | wherry / it | goal | peak memory |",
         "|---|---|--:|--:|--:|--:|",
     ]
-    for part in ("run", "runtime", "pull"):
+    for part in ("run", "runtime", "pull", "ml", "push"):
         if part in document["results"]:
             lines += _rows(part, document)
     processor = about["processor"] or about["machine"]

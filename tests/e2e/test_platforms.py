@@ -62,6 +62,25 @@ def test_an_index_goes_through(
     assert not list(blobs.iterdir()), "nothing is left of any platform"
 
 
+def test_the_tree_of_images(wherry: Wherry, registry: Registry, several: tuple[Built, Built], busybox: Built) -> None:
+    document = images.index_of(several)
+    name = registry.push_index(list(several), "tree:1", document, OCI["index"])
+    wherry.ok("pull", "--all-platforms", name)
+    plain = registry.push(busybox, "tree-plain:1")
+    wherry.ok("pull", plain)
+    wherry.ok("tag", plain, "also:1")
+    lines = wherry.ok("images", "--tree").splitlines()
+    assert lines[0].split() == ["IMAGE", "ID", "DISK", "USAGE", "CONTENT", "SIZE", "EXTRA"]
+    at = next(number for number, line in enumerate(lines) if line.startswith(f"{name} "))
+    assert lines[at].split()[1] == sha256(document)[7:19]
+    assert lines[at + 1].split()[:3] == ["├─", images_platform(), several[0].digest[7:19]]
+    assert lines[at + 2].split()[:3] == ["└─", "linux/s390x", several[1].digest[7:19]]
+    at = next(number for number, line in enumerate(lines) if line.startswith(f"{plain} "))
+    assert lines[at + 1].startswith("also:1 ")
+    assert lines[at + 2].startswith(f"└─ {images_platform()} ")
+    assert "--quiet is not yet supported with --tree" in wherry("images", "--tree", "-q").err
+
+
 def images_platform() -> str:
     return f"linux/{images.ARCHITECTURE}"
 

@@ -35,8 +35,8 @@ COMMAND = Command(
         ("format", "", "string", "", FORMAT),
         ("no-trunc", "", "bool", "", "Don't truncate output"),
         ("quiet", "q", "bool", "", "Only show image IDs"),
+        ("tree", "", "bool", "", "List multi-platform images as a tree"),
     ),
-    unsupported=(("tree", "", "this version keeps one platform of an image"),),
 )
 # fmt: on
 
@@ -68,6 +68,8 @@ def main(call: Call) -> int:
     wanted = filters(call)
     if call.arguments:
         wanted["reference"] = [call.arguments[0]]
+    if call.get("tree"):
+        return _tree(call, wanted)
     found = list_images(call.engine(), filters=wanted)
     digests, quiet, form = call.get("digests", False), call.get("quiet", False), call.get("format", "")
     listing = lists.Listing(
@@ -91,6 +93,17 @@ def main(call: Call) -> int:
     rows = [row for image in found for row in _rows(image, digests=digests, named=named, whole=whole)]
     columns = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size") if digests else ()
     lists.show(listing, rows, "{{.ID}}" if quiet else form, columns)
+    return 0
+
+
+def _tree(call: Call, wanted: dict[str, list[str]]) -> int:
+    from wherry.cli.image_tree import render
+    from wherry.engine.image_tree import trees
+
+    for other in ("quiet", "no-trunc", "digests", "format"):
+        if call.get(other):
+            raise InvalidArgument(f"--{other} is not yet supported with --tree")
+    print(render(trees(call.engine(), filters=wanted)), end="")
     return 0
 
 
