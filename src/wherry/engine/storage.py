@@ -19,10 +19,12 @@ AUTO, EROFS, OVERLAY = "auto", "erofs", "overlay"
 
 
 class Choice(Record):
-    """``snapshotter`` is "erofs" or "overlay", ``reason`` why it is not erofs; empty when that was not asked for."""
+    """``snapshotter`` is "erofs" or "overlay", ``reason`` why it is not erofs although it may be; ``backing`` the type
+    of the file system that the layers are on, where it was asked for."""
 
     snapshotter: str
     reason: str = ""
+    backing: str = ""
 
 
 def choose(engine: Engine) -> Choice:
@@ -38,6 +40,19 @@ def choose(engine: Engine) -> Choice:
             f"the erofs snapshotter cannot be used: {reason}", hint='say snapshotter = "auto" in storage.toml'
         )
     return Choice(OVERLAY, reason)
+
+
+def describe(engine: Engine) -> Choice:
+    """What new images get, and why, for people; raises nothing where `choose` does."""
+    try:
+        choice = choose(engine)
+    except (NotSupported, InvalidArgument) as error:
+        choice = Choice(OVERLAY, str(error))
+    device = os.stat(engine.layout.root).st_dev
+    wanted = f" {os.major(device)}:{os.minor(device)} "
+    with open("/proc/self/mountinfo") as file:
+        found = [line.partition(" - ")[2].split()[0] for line in file if wanted in line.partition(" - ")[0]]
+    return choice.replace(backing=found[0] if found else "unknown")
 
 
 def configured(engine: Engine) -> str:

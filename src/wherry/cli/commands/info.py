@@ -40,7 +40,9 @@ def collect(engine: Engine) -> dict[str, Any]:
     from wherry import __version__
     from wherry.engine.containers import list_containers
     from wherry.engine.images import list_images
+    from wherry.engine.storage import describe
 
+    storage = describe(engine)
     host, system = engine.host, os.uname()
     states = [row.status for row in list_containers(engine)]
     options = ["name=seccomp,profile=builtin", "name=cgroupns"]
@@ -52,7 +54,11 @@ def collect(engine: Engine) -> dict[str, Any]:
         "ContainersPaused": states.count("paused"),
         "ContainersStopped": len([state for state in states if state not in ("running", "paused")]),
         "Images": len(list_images(engine)),
-        "Driver": "overlay",
+        "Driver": storage.snapshotter,
+        "DriverStatus": [
+            ["Backing Filesystem", storage.backing],
+            *[["Not erofs", storage.reason]] * bool(storage.reason),
+        ],
         "LoggingDriver": "json-file",
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": {"v1": "1", "v2": "2"}.get(host.cgroups.version, "1"),
@@ -106,6 +112,7 @@ def _text(facts: dict[str, Any]) -> str:
         f" Images: {facts['Images']}",
         f" Server Version: {facts['ServerVersion']}",
         f" Storage Driver: {facts['Driver']}",
+        *[f"  {name}: {value}" for name, value in facts["DriverStatus"]],
         f" Cgroup Driver: {facts['CgroupDriver']}",
         f" Cgroup Version: {facts['CgroupVersion']}",
         f" Default Runtime: {facts['DefaultRuntime']}",

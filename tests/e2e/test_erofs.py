@@ -1,0 +1,220 @@
+"""Images that are mounted instead of unpacked, by whoever types commands."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import stat
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import images, stored
+from support.command import Wherry
+from support.images import Image, Layer
+from support.needs import present
+from support.registry import Registry
+from support.tars import END, member, pax
+
+pytestmark = pytest.mark.needs("root", "debian", "busybox")
+mounted = pytest.mark.needs("erofs")
+
+
+def graph(wherry: Wherry, kind: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(wherry.ok(kind, "inspect", name))[0]["GraphDriver"]
+    return found
+
+
+def load(wherry: Wherry, built: images.Built, name: str, directory: Path) -> None:
+    wherry.load(built.docker_archive(directory / f"{name.replace(':', '-')}.tar", name))
+
+
+def answer(wherry: Wherry) -> Path:
+    """Where it is kept whether the kernel can do it."""
+    found = [path for path in (wherry.root / "cache").iterdir() if path.name.startswith("erofs-")]
+    assert len(found) == 1
+    return found[0]
+
+
+@mounted
+def test_nothing_is_unpacked(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    load(wherry, busybox, "box:1", tmp_path)
+    (diff_id,) = busybox.config["rootfs"]["diff_ids"]
+    names = stored.names(wherry)
+    assert f"erofs/{diff_id[7:]}" in names and len(names) == 2
+    assert stored.tar(wherry, diff_id).read_bytes() == gzip.decompress(
+        busybox.blob(busybox.manifest["layers"][0]["digest"])
+    )
+    image = graph(wherry, "image", "box:1")
+    assert image["Name"] == "erofs" and (Path(image["Data"]["Image"]) / "image").is_file()
+    assert wherry.ok("info", "-f", "{{.Driver}}") == "erofs\n"
+    script = "touch /bin/new; rm /bin/cat; stat -c %u /bin/busybox; ls /bin/cat /bin/new 2>/dev/null"
+    assert wherry.ok("run", "--name", "changed", "box:1", "sh", "-c", f"{script}; true") == "0\n/bin/new\n"
+    container = graph(wherry, "container", "changed")
+    assert container["Name"] == "erofs" and container["Data"]["UpperDir"].endswith("/upper")
+    assert sorted(wherry.ok("diff", "changed").split("\n")) == ["", "A /bin/new", "C /bin", "D /bin/cat"]
+    wherry.ok("cp", "changed:/bin/busybox", str(tmp_path / "out"))
+    assert (tmp_path / "out").stat().st_size > 1000
+    wherry.ok("rm", "changed")
+    wherry.ok("rmi", "box:1")
+    assert stored.names(wherry) == stored.unfinished(wherry) == []
+
+
+@mounted
+def test_containers_of_one_image_share_its_mount(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    """And with it the pages of its files, for as long as one of them runs; on the host nothing is mounted."""
+    load(wherry, busybox, "box:1", tmp_path)
+
+    def start(*options: str) -> os.stat_result:
+        identity = wherry.ok("run", "-d", *options, "box:1", "sleep", "99").strip()
+        return os.stat(os.readlink(wherry.run_root / "containers" / identity / "lower"))
+
+    first, second = start("--name", "first"), start("--name", "second")
+    other_ids = start("--name", "third", "--userns", "host")
+    assert first.st_dev == second.st_dev == other_ids.st_dev
+    assert "erofs" not in {line.split(" - ")[1].split()[0] for line in open("/proc/self/mountinfo")}
+    assert wherry.ok("exec", "second", "sh", "-c", "stat -c %u:%g /bin; id -u") == "0:0\n0\n"
+    wherry.ok("rm", "-f", "first", "third")
+    assert start("--name", "fourth").st_dev == second.st_dev
+    wherry.ok("rm", "-f", "second", "fourth")
+    assert wherry.ok("run", "--rm", "box:1", "echo", "again") == "again\n"
+
+
+@mounted
+def test_what_two_images_share_is_kept_once(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    noise = os.urandom(3_000_000)
+    base = Image([Layer().file("large", noise)]).build(tmp_path / "base", busybox)
+    for number in (1, 2):
+        above = Image([Layer().file(f"own{number}", os.urandom(200_000))]).build(tmp_path / str(number), base)
+        load(wherry, above, f"one:{number}", tmp_path)
+    names = stored.names(wherry)
+    assert len(names) == 6  # four layers, two images
+    total = sum(path.stat().st_blocks * 512 for path in (wherry.root / "erofs").rglob("*"))
+    (box,) = busybox.config["rootfs"]["diff_ids"]
+    assert total < stored.tar(wherry, box).stat().st_size + 3_000_000 + 2 * 200_000 + 500_000
+    wherry.ok("rmi", "one:1")
+    assert len(stored.names(wherry)) == 4
+    assert wherry.ok("run", "--rm", "one:2", "sh", "-c", "wc -c < /large") == "3000000\n"
+
+
+@mounted
+def test_each_image_and_container_keeps_what_it_was_made_with(
+    wherry: Wherry, busybox: images.Built, tmp_path: Path
+) -> None:
+    wherry.keep_layers("overlay")
+    load(wherry, busybox, "box:1", tmp_path)
+    assert wherry.ok("info", "-f", "{{.Driver}}") == "overlay\n"
+    assert graph(wherry, "image", "box:1")["Name"] == "overlay2"
+    wherry.ok("create", "--name", "old", "box:1", "sh", "-c", "echo old; ls -d /bin")
+    wherry.keep_layers("erofs")
+    assert wherry.ok("run", "--rm", "box:1", "echo", "still unpacked") == "still unpacked\n"
+    load(wherry, busybox, "box:1", tmp_path)
+    assert graph(wherry, "image", "box:1")["Name"] == "erofs"
+    wherry.ok("create", "--name", "new", "box:1", "sh", "-c", "echo new; ls -d /bin")
+    assert wherry.ok("start", "-a", "old") == "old\n/bin\n" and wherry.ok("start", "-a", "new") == "new\n/bin\n"
+    assert [graph(wherry, "container", name)["Name"] for name in ("old", "new")] == ["overlay", "erofs"]
+    wherry.ok("rm", "old")
+    extra = Image([Layer().file("x", b"x")]).build(tmp_path / "extra")
+    load(wherry, extra, "extra:1", tmp_path)
+    wherry.ok("rmi", "extra:1")  # what nobody needs any more goes, and so does the directory
+    assert [name for name in stored.names(wherry) if name.startswith("layers/")] == []
+    wherry.keep_layers("overlay")
+    blobs = list((wherry.root / "blobs" / "sha256").iterdir())
+    load(wherry, busybox, "box:1", tmp_path)
+    assert graph(wherry, "image", "box:1")["Name"] == "overlay2"
+    assert len(list((wherry.root / "blobs" / "sha256").iterdir())) == len(blobs)
+    assert wherry.ok("start", "-a", "new") == "new\n/bin\n"
+
+
+def test_a_configuration_that_is_not_one(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    wherry.keep_layers("zfs")
+    archive = busybox.docker_archive(tmp_path / "box.tar", "box:1")
+    refused = wherry("load", "-i", archive)
+    assert refused.code == 1 and "storage.toml: snapshotter is 'zfs'" in refused.err
+    assert "zfs" in wherry.ok("info")
+
+
+def test_a_kernel_that_cannot(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    """Images are unpacked, and it is said why; who wants the other form is told."""
+    archive = busybox.docker_archive(tmp_path / "box.tar", "box:1")
+    wherry.load(archive)
+    mark = answer(wherry)
+    before = graph(wherry, "image", "box:1")["Name"]
+    mark.unlink()
+    mark.symlink_to("erofs:no such file system")
+    assert wherry.ok("info", "-f", "{{.Driver}} {{.DriverStatus}}").startswith("overlay [[Backing Filesystem")
+    assert "Not erofs: no such file system" in wherry.ok("info")
+    wherry.load(archive)
+    assert graph(wherry, "image", "box:1")["Name"] == "overlay2"
+    assert wherry.ok("run", "--rm", "box:1", "echo", "runs") == "runs\n"
+    wherry.keep_layers("erofs")
+    refused = wherry("load", "-i", archive)
+    assert refused.code == 1 and "the erofs snapshotter cannot be used: no such file system" in refused.err
+    assert before == ("erofs" if present("erofs") else "overlay2")
+
+
+def test_a_layer_that_can_only_be_unpacked(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    """A sparse file of a tebibyte has no place in an image; the whole image is on overlay then, and works."""
+    records = {
+        "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "huge",
+        "GNU.sparse.realsize": str(1 << 40),
+    }  # fmt: skip
+    tar = pax(records) + member("GNUSparseFile.0/x", b"1\n0\n4\n".ljust(512, b"\0") + b"data") + END
+    built = raw_image(tmp_path / "image", busybox, tar)
+    wherry.load(built)
+    assert graph(wherry, "image", "huge:1")["Name"] == "overlay2"
+    script = "stat -c %s /huge; head -c 4 /huge; ls -d /bin"
+    assert wherry.ok("run", "--rm", "huge:1", "sh", "-c", script) == f"{1 << 40}\ndata/bin\n"
+    wherry.load(built)  # known by now
+    assert [name for name in stored.names(wherry) if name.startswith("erofs/")] in (
+        [], [f"erofs/{busybox.config['rootfs']['diff_ids'][0][7:]}"],
+    )  # fmt: skip
+
+
+def raw_image(directory: Path, base: images.Built, *layers: bytes) -> Path:
+    """A docker-archive of ``base`` with more layers, given as tars."""
+    directory.mkdir()
+    first = gzip.decompress(base.blob(base.manifest["layers"][0]["digest"]))
+    config = base.config | {"rootfs": {"type": "layers", "diff_ids": [images.sha256(one) for one in (first, *layers)]}}
+    config.pop("history", None)
+    files = {f"{number}.tar": data for number, data in enumerate((first, *layers))}
+    manifest = [{"Config": "config.json", "RepoTags": ["huge:1"], "Layers": list(files)}]
+    files |= {"config.json": json.dumps(config).encode(), "manifest.json": json.dumps(manifest).encode()}
+    with tarfile.open(directory / "archive.tar", "w") as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return directory / "archive.tar"
+
+
+@mounted
+def test_a_damaged_index_is_made_anew(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    load(wherry, busybox, "box:1", tmp_path)
+    (diff_id,) = busybox.config["rootfs"]["diff_ids"]
+    index = stored.tar(wherry, diff_id).with_name("index")
+    whole = index.read_bytes()
+    index.write_bytes(whole[:-10])
+    above = Image([Layer().file("above", b"x")]).build(tmp_path / "above", busybox)
+    load(wherry, above, "above:1", tmp_path)
+    assert index.read_bytes() == whole and stat.S_IMODE(index.stat().st_mode) == 0o600
+    assert wherry.ok("run", "--rm", "above:1", "cat", "/above") == "x"
+
+
+@pytest.mark.needs("erofs", "runc")
+def test_other_runtimes(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    load(wherry, busybox, "box:1", tmp_path)
+    assert wherry.ok("run", "--rm", "--network", "none", "--runtime", "runc", "box:1", "echo", "by runc") == "by runc\n"
+
+
+@mounted
+def test_nobody_else_can_read_a_tar(wherry: Wherry, registry: Registry, busybox: images.Built) -> None:
+    name = registry.push(busybox, "closed:1")
+    wherry.directory.chmod(0o755)
+    wherry.ok("pull", name, preexec_fn=lambda: os.umask(0))
+    for path in [wherry.root / "erofs", *(wherry.root / "erofs").rglob("*")]:
+        assert stat.S_IMODE(path.lstat().st_mode) & 0o077 == 0, path
