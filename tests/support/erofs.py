@@ -64,8 +64,8 @@ class Tars:
         indexes = [path.with_suffix(".index").read_bytes() for path in self.layers]
         blocks = [erofs_index.head(data).blocks for data in indexes]
         root = Directory(0o40755, 0, 0, 0, 0)
-        for data, base in zip(indexes, erofs_image.bases(blocks), strict=True):
-            merge(root, erofs_index.load(data, base).root)
+        for number, data in enumerate(indexes):
+            merge(root, erofs_index.load(data, erofs_image.base(number)).root)
         check(root)
         path = self.directory / "image"
         path.write_bytes(erofs_image.build(root, blocks, UUID))

@@ -84,6 +84,14 @@ def erofs() -> bool:
     return version >= (6, 12) and "\terofs\n" in Path("/proc/filesystems").read_text()
 
 
+def erofs_utils() -> bool:
+    """Whether there is a current fsck.erofs; gets one where that is possible."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from support.erofs_utils import fsck
+
+    return bool(fsck())
+
+
 def security_module(name: str) -> Callable[[], bool]:
     def active() -> bool:
         path = Path("/sys/kernel/security/lsm")
@@ -114,6 +122,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "cgroup-v2-limits": cgroup_v2_limits,
     "vm": program("qemu-system-x86_64"),
     "erofs": erofs,
+    "erofs-utils": erofs_utils,
     "apparmor": security_module("apparmor"),
     "selinux": security_module("selinux"),
     "ipvlan": interface("ipvlan mode l2"),

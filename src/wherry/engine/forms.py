@@ -132,7 +132,7 @@ def write_image(engine: Engine, diff_ids: tuple[str, ...]) -> str:
         return key
     devices = tuple(dict.fromkeys(diff_ids))
     blocks = [_read_index(engine, diff_id, head=True).blocks for diff_id in devices]
-    base = dict(zip(devices, erofs_image.bases(blocks), strict=True))
+    base = {diff_id: erofs_image.base(number) for number, diff_id in enumerate(devices)}
     root = Directory(0o40755, 0, 0, 0, 0)
     for diff_id in reversed(tuple(dict.fromkeys(reversed(diff_ids)))):  # one that is there twice, where it is top-most
         merge(root, _read_index(engine, diff_id, base[diff_id]).root)

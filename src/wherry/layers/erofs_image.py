@@ -1,15 +1,16 @@
 """Writing an EROFS image that holds metadata only: its files' content is in tars, which are its extra devices.
 
 On-disk format: Linux, fs/erofs/erofs_fs.h; https://erofs.docs.kernel.org/en/latest/core_ondisk.html.  Blocks are 512
-bytes, as in a tar, so that any file's content begins at a block.  All devices share one range of block addresses, in
-which each begins where its slot says, and a file is one run of blocks there.  Every inode is of the extended form (64
-bytes), which has nanoseconds, large ids and large sizes.
+bytes, as in a tar, so that any file's content begins at a block.  A file is one chunk, whose index names the device and
+the block.  (Plain files in devices mapped into one range of addresses would save eight bytes for each, but erofs-utils
+reads them from the wrong place.)  Every inode is of the extended form (64 bytes), which has nanoseconds, large ids and
+large sizes.
 The superblock has no checksum, as with mkfs.erofs: tools of erofs-utils 1.8 crash on one with blocks that small.
 
     0       nothing
     1024    superblock, 128 bytes
     1152    device slots, 128 bytes each
-            inodes, the root first; short targets of symbolic links follow theirs
+            inodes, the root first; chunk indexes and short targets of symbolic links follow theirs
             directories' entries, then longer targets, each from a block of its own
 """
 
@@ -25,9 +26,8 @@ from wherry.layers.tree import shown
 
 BLOCK = 512
 MAGIC = 0xE0F5E1E2
-#: Where the devices' blocks begin; below are the image's own.
-FIRST_DEVICE = 1 << 22
-MAX_BLOCKS = 1 << 32
+#: Of the image itself: what its directories' block numbers can say, with room to spare.
+_MAX_BLOCKS = 1 << 30
 MAX_DEVICES = 4000  # the root inode, after their slots, has a number of 16 bits
 
 _SUPER = 1024
@@ -36,8 +36,10 @@ _INODE = struct.Struct("<HHHHQIIIIqII16x")
 _SUPERBLOCK = struct.Struct("<IIIBBHQQIIII16s16sIHHHBBIQB23x")
 _SLOT = struct.Struct("<64sII56x")
 _COMPAT_MTIME = 2
-_INCOMPAT_DEVICE_TABLE = 8
-_PLAIN, _INLINE = 1, 5  # i_format: extended; data layout 0 (flat plain), 2 (flat inline)
+_INCOMPAT_CHUNKED, _INCOMPAT_DEVICES = 4, 8
+_PLAIN, _INLINE, _CHUNKS = 1, 5, 9  # i_format: extended; data layout 0 (flat plain), 2 (flat inline), 4 (chunks)
+_WITH_INDEXES = 0x20
+_CHUNK = struct.Struct("<HHI")
 _TYPES = {
     stat.S_IFREG: 1, stat.S_IFDIR: 2, stat.S_IFCHR: 3, stat.S_IFBLK: 4, stat.S_IFIFO: 5, stat.S_IFSOCK: 6,
     stat.S_IFLNK: 7,
@@ -45,37 +47,31 @@ _TYPES = {
 _DIRENTS: dict[int, struct.Struct] = {}
 
 
-def bases(blocks: Sequence[int]) -> list[int]:
-    """Where each device begins, for devices of so many blocks.  Raises `NotSupported` when they have too many."""
-    if len(blocks) > MAX_DEVICES:
-        raise NotSupported(f"image has {len(blocks)} layers, and an EROFS image can have {MAX_DEVICES} devices")
-    found = []
-    position = FIRST_DEVICE
-    for count in blocks:
-        found.append(position)
-        position += count
-    if position >= MAX_BLOCKS:
-        raise NotSupported("image has more data than an EROFS image of 512-byte blocks can address")
-    return found
+def base(device: int) -> int:
+    """What is added to a block's number in a device, counted from 0, for a file's address (`Node`)."""
+    return device + 1 << 32
 
 
 def build(root: Directory, blocks: Sequence[int], uuid: bytes) -> bytearray:
-    """The image of the tree ``root``, whose files have block addresses after `bases`.
+    """The image of the tree ``root``, whose files have their addresses after `base`.
 
     ``blocks`` are the sizes of the devices, ``uuid`` 16 bytes that identify the image.  The same tree always gives the
     same bytes.  Raises `NotSupported`, and `Corrupt` for a name that a layer leaves open.
     """
+    if len(blocks) > MAX_DEVICES:
+        raise NotSupported(f"image has {len(blocks)} layers, and an EROFS image can have {MAX_DEVICES} devices")
     image = _Image(root, len(blocks))
     image.place()
     data = bytearray(image.end * BLOCK)
     image.put(data)
     position = _SLOTS
-    for base, count in zip(bases(blocks), blocks, strict=True):
-        _SLOT.pack_into(data, position, b"", count, base)
+    for count in blocks:
+        _SLOT.pack_into(data, position, b"", count, 0)
         position += _SLOT.size
+    features = _INCOMPAT_CHUNKED | _INCOMPAT_DEVICES if blocks else 0
     _SUPERBLOCK.pack_into(
         data, _SUPER, MAGIC, 0, _COMPAT_MTIME, 9, 0, image.root >> 5, image.inodes, 0, 0, image.end,
-        0, 0, uuid, b"", _INCOMPAT_DEVICE_TABLE if blocks else 0, 0, len(blocks), _SLOTS // _SLOT.size, 0, 0, 0, 0, 0,
+        0, 0, uuid, b"", features, 0, len(blocks), _SLOTS // _SLOT.size, 0, 0, 0, 0, 0,
     )  # fmt: skip
     return data
 
@@ -135,7 +131,9 @@ class _Image:
         self._nodes.append(node)
         xattrs, target = node[7:]
         size = 64 + len(xattrs)
-        if target and size + len(target) <= BLOCK:  # in the block of its inode: never across two
+        if node[5] and node[0] & 0o170000 == stat.S_IFREG:
+            size = ((size + 7) & ~7) + 8
+        elif target and size + len(target) <= BLOCK:  # in the block of its inode: never across two
             size += len(target)
             if ((self._position + 31) & ~31) % BLOCK + size > BLOCK:
                 self._position = -(-self._position // BLOCK) * BLOCK
@@ -146,7 +144,7 @@ class _Image:
         self._put_nodes(data)
         self._put_directories(data)
         self.end = len(data) // BLOCK
-        if self.end > FIRST_DEVICE:
+        if self.end > _MAX_BLOCKS:
             raise NotSupported("image has more files than its EROFS metadata can hold")
 
     def _put_nodes(self, data: bytearray) -> None:
@@ -156,6 +154,12 @@ class _Image:
             place = places[id(node)]
             form = _PLAIN
             count = 0
+            if size and not target:
+                form = _CHUNKS
+                _CHUNK.pack_into(data, (place + 71 + len(xattrs)) & ~7, 0, where >> 32, where & 0xFFFFFFFF)
+                where = _WITH_INDEXES | max(0, (size - 1).bit_length() - 9)
+            elif not size:
+                where &= 0xFFFFFFFF  # a device's number, or that of an empty file's block
             if xattrs or target:
                 after = place + 64 + len(xattrs)
                 data[place + 64 : after] = xattrs

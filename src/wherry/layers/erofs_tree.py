@@ -12,8 +12,9 @@ from wherry.errors import Corrupt
 from wherry.layers.tree import shown
 
 #: One inode that is not a directory: mode with its type, uid, gid, seconds and nanoseconds of its time, bytes of
-#: content, first block of 512 bytes of the content (a device's number, for devices), extended attributes as EROFS has
-#: them, and a symbolic link's target.  Names of one file have the same object.
+#: content, first block of 512 bytes of the content (a device's number, for devices; in the tree of an image, see
+#: `erofs_image.base`), extended attributes as EROFS has them, and a symbolic link's target.  Names of one file have the
+#: same object.
 Node: TypeAlias = tuple[int, int, int, int, int, int, int, bytes, bytes]
 
 
