@@ -53,7 +53,10 @@ def test_nothing_is_unpacked(wherry: Wherry, busybox: images.Built, tmp_path: Pa
     assert image["Name"] == "erofs" and (Path(image["Data"]["Image"]) / "image").is_file()
     assert wherry.ok("info", "-f", "{{.Driver}}") == "erofs\n"
     script = "touch /bin/new; rm /bin/cat; stat -c %u /bin/busybox; ls /bin/cat /bin/new 2>/dev/null"
-    assert wherry.ok("run", "--name", "changed", "box:1", "sh", "-c", f"{script}; true") == "0\n/bin/new\n"
+    assert (
+        wherry.ok("run", "--name", "changed", "--network", "none", "box:1", "sh", "-c", f"{script}; true")
+        == "0\n/bin/new\n"
+    )
     container = graph(wherry, "container", "changed")
     assert container["Name"] == "erofs" and container["Data"]["UpperDir"].endswith("/upper")
     assert sorted(wherry.ok("diff", "changed").split("\n")) == [
@@ -76,7 +79,7 @@ def test_containers_of_one_image_share_its_mount(wherry: Wherry, busybox: images
     load(wherry, busybox, "box:1", tmp_path)
 
     def start(*options: str) -> os.stat_result:
-        identity = wherry.ok("run", "-d", *options, "box:1", "sleep", "99").strip()
+        identity = wherry.ok("run", "-d", "--network", "none", *options, "box:1", "sleep", "99").strip()
         return os.stat(os.readlink(wherry.run_root / "containers" / identity / "lower"))
 
     first, second = start("--name", "first"), start("--name", "second")
@@ -87,7 +90,7 @@ def test_containers_of_one_image_share_its_mount(wherry: Wherry, busybox: images
     wherry.ok("rm", "-f", "first", "third")
     assert start("--name", "fourth").st_dev == second.st_dev
     wherry.ok("rm", "-f", "second", "fourth")
-    assert wherry.ok("run", "--rm", "box:1", "echo", "again") == "again\n"
+    assert wherry.ok("run", "--rm", "--network", "none", "box:1", "echo", "again") == "again\n"
 
 
 @mounted
@@ -104,7 +107,7 @@ def test_what_two_images_share_is_kept_once(wherry: Wherry, busybox: images.Buil
     assert total < stored.tar(wherry, box).stat().st_size + 3_000_000 + 2 * 200_000 + 500_000
     wherry.ok("rmi", "one:1")
     assert len(stored.names(wherry)) == 4
-    assert wherry.ok("run", "--rm", "one:2", "sh", "-c", "wc -c < /large") == "3000000\n"
+    assert wherry.ok("run", "--rm", "--network", "none", "one:2", "sh", "-c", "wc -c < /large") == "3000000\n"
 
 
 @mounted
@@ -115,12 +118,12 @@ def test_each_image_and_container_keeps_what_it_was_made_with(
     load(wherry, busybox, "box:1", tmp_path)
     assert wherry.ok("info", "-f", "{{.Driver}}") == "overlay\n"
     assert graph(wherry, "image", "box:1")["Name"] == "overlay2"
-    wherry.ok("create", "--name", "old", "box:1", "sh", "-c", "echo old; ls -d /bin")
+    wherry.ok("create", "--network", "none", "--name", "old", "box:1", "sh", "-c", "echo old; ls -d /bin")
     wherry.keep_layers("erofs")
-    assert wherry.ok("run", "--rm", "box:1", "echo", "still unpacked") == "still unpacked\n"
+    assert wherry.ok("run", "--rm", "--network", "none", "box:1", "echo", "still unpacked") == "still unpacked\n"
     load(wherry, busybox, "box:1", tmp_path)
     assert graph(wherry, "image", "box:1")["Name"] == "erofs"
-    wherry.ok("create", "--name", "new", "box:1", "sh", "-c", "echo new; ls -d /bin")
+    wherry.ok("create", "--network", "none", "--name", "new", "box:1", "sh", "-c", "echo new; ls -d /bin")
     assert wherry.ok("start", "-a", "old") == "old\n/bin\n" and wherry.ok("start", "-a", "new") == "new\n/bin\n"
     assert [graph(wherry, "container", name)["Name"] for name in ("old", "new")] == ["overlay", "erofs"]
     wherry.ok("rm", "old")
@@ -156,7 +159,7 @@ def test_a_kernel_that_cannot(wherry: Wherry, busybox: images.Built, tmp_path: P
     assert "Not erofs: no such file system" in wherry.ok("info")
     wherry.load(archive)
     assert graph(wherry, "image", "box:1")["Name"] == "overlay2"
-    assert wherry.ok("run", "--rm", "box:1", "echo", "runs") == "runs\n"
+    assert wherry.ok("run", "--rm", "--network", "none", "box:1", "echo", "runs") == "runs\n"
     wherry.keep_layers("erofs")
     refused = wherry("load", "-i", archive)
     assert refused.code == 1 and "the erofs snapshotter cannot be used: no such file system" in refused.err
@@ -174,7 +177,7 @@ def test_a_layer_that_can_only_be_unpacked(wherry: Wherry, busybox: images.Built
     wherry.load(built)
     assert graph(wherry, "image", "huge:1")["Name"] == "overlay2"
     script = "stat -c %s /huge; head -c 4 /huge; ls -d /bin"
-    assert wherry.ok("run", "--rm", "huge:1", "sh", "-c", script) == f"{1 << 40}\ndata/bin\n"
+    assert wherry.ok("run", "--rm", "--network", "none", "huge:1", "sh", "-c", script) == f"{1 << 40}\ndata/bin\n"
     wherry.load(built)  # known by now
     assert [name for name in stored.names(wherry) if name.startswith("erofs/")] in (
         [], [f"erofs/{busybox.config['rootfs']['diff_ids'][0][7:]}"],
@@ -208,7 +211,7 @@ def test_a_damaged_index_is_made_anew(wherry: Wherry, busybox: images.Built, tmp
     above = Image([Layer().file("above", b"x")]).build(tmp_path / "above", busybox)
     load(wherry, above, "above:1", tmp_path)
     assert index.read_bytes() == whole and stat.S_IMODE(index.stat().st_mode) == 0o600
-    assert wherry.ok("run", "--rm", "above:1", "cat", "/above") == "x"
+    assert wherry.ok("run", "--rm", "--network", "none", "above:1", "cat", "/above") == "x"
 
 
 @pytest.mark.needs("erofs", "runc")
