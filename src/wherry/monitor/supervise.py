@@ -396,4 +396,7 @@ class Supervisor:
     def _forget(self, fd: int) -> None:
         if self._interest.pop(fd, None) is not None:
             self._fixed.pop(fd, None)
-            self._epoll.unregister(fd)
+            try:
+                self._epoll.unregister(fd)
+            except OSError:
+                pass  # whoever had us watch it has closed it
