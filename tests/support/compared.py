@@ -223,6 +223,18 @@ SAME = [
             && cp NAME:/etc/passwd /dev/null && cp - NAME:/etc/passwd <<< x && rm NAME
         create --name NAME --network none --read-only -v DIR/sub:/ro:ro busybox && cp DIR/f NAME:/x \
             && cp DIR/f NAME:/ro/x && cp NAME:/ro/g DIR/g && rm NAME
+        commit nosuch
+        commit a b c
+        export nosuch
+        create --name NAME --network none busybox && commit -c 'RUN x' NAME && commit -c FOO NAME \
+            && commit -c ENV NAME && commit -c 'EXPOSE x' NAME && commit -c 'ONBUILD ONBUILD RUN x' NAME \
+            && export -o /dev/null NAME && rm NAME
+        run --name NAME --network none busybox sh -c 'echo x > /new; rm /etc/group' \
+            && commit -a me -m words -c 'ENV A=1 B="x y" C=$A' -c 'CMD ["cat", "/new"]' -c 'LABEL l=m' -c 'EXPOSE 80' \
+            -c 'VOLUME /v' -c 'WORKDIR w' -c 'USER 1000' -c 'ONBUILD RUN x' NAME NAME:made && R NAME:made \
+            && R NAME:made ls /etc/group && image inspect -f '{{.Author}} {{.Comment}} {{json .Config.Env}} \
+            {{.Config.Cmd}} {{.Config.Labels}} {{.Config.ExposedPorts}} {{.Config.Volumes}} {{.Config.WorkingDir}} \
+            {{.Config.User}} {{.Config.OnBuild}} {{len .RootFS.Layers}}' NAME:made && rm NAME
         cp a b
         cp nosuch:/a nosuch:/b
         cp nosuch:/a DIR
@@ -232,6 +244,8 @@ SAME = [
         cp a
     """),
     *_cases("files of a container", """
+        import DIR/nosuch
+        create --name NAME --network none busybox && export -o DIR/no/x NAME && rm NAME
         create --name NAME --network none busybox && cp DIR/nosuch NAME:/ && cp NAME:/etc/passwd DIR/x/y \
             && cp DIR/sub NAME:/etc/passwd && cp DIR/f NAME:/nosuch/ && rm NAME
     """, words=False),

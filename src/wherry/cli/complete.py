@@ -117,7 +117,7 @@ def complete(words: Sequence[str], current: str) -> tuple[Candidates, bool]:
     if given and (first or not kind):
         return [], COMMANDS[path] in _COMMAND_FOLLOWS
     if not kind:
-        return [], COMMANDS[path] in (*_COMMAND_FOLLOWS, "import")
+        return [], COMMANDS[path] in (*_COMMAND_FOLLOWS, "cp", "import_")
     if kind == "networks then containers":
         kind = "containers" if given else "networks"
     return _fitting([name for name in names.of(kind) if name not in given], current), False

@@ -112,7 +112,7 @@ def check_output(path: str) -> None:
     """Raises `InvalidArgument` unless ``path`` can be written to: its directory is there, and it is no device."""
     directory = os.path.dirname(os.path.normpath(path))
     if directory and not os.path.isdir(directory):
-        raise InvalidArgument(f'invalid output path: directory "{directory}" does not exist')
+        raise InvalidArgument(f"invalid output path: stat {directory}: no such file or directory")
     try:
         mode = os.stat(path).st_mode
     except OSError:

@@ -21,6 +21,7 @@ from wherry.errors import Conflict, Forbidden, SystemFailure
 from wherry.linux import mount as m
 from wherry.linux import namespaces, openat2, trees
 from wherry.linux.ids import IdMap
+from wherry.runtime import compat
 from wherry.runtime.exec import open_process
 from wherry.runtime.ops import OpenBind, OpenRoot
 from wherry.runtime.trees import open_bind, open_root
@@ -49,7 +50,7 @@ class View:
         self._row = find(engine, name)
         self.record = load(self._row)
         self._lock = monitor_lock(engine, self._row.id)
-        self._root = self._user = -1
+        self._root = self._user = self._mounts = -1
 
     def __enter__(self) -> Self:
         until = time.monotonic() + _PATIENCE
@@ -66,10 +67,10 @@ class View:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        for fd in (self._root, self._user):
+        for fd in (self._root, self._user, self._mounts):
             if fd >= 0:
                 os.close(fd)
-        self._root = self._user = -1
+        self._root = self._user = self._mounts = -1
         if self._lock.fd >= 0:
             try:
                 if self.record.mounts:
@@ -101,6 +102,7 @@ class View:
         try:
             self._root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             self._user = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            self._mounts = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, ProcessLookupError):
             self.__exit__()
             return False
@@ -118,7 +120,7 @@ class View:
         """Begin to call ``function`` with a descriptor of the container's root, in a child with the container's ids."""
         engine = self._engine
         if self.running:
-            return Worker(engine, lambda: self._inside(function), lambda child: namespaces.start(0, child))
+            return Worker(engine, lambda: self._inside(function, mounts), lambda child: namespaces.start(0, child))
         if engine.rootless:
             return Worker(
                 engine,
@@ -139,9 +141,15 @@ class View:
         with self.start(function, mounts=mounts) as worker:
             return worker.result()
 
-    def _inside(self, function: Callable[[int], T]) -> T:
+    def _inside(self, function: Callable[[int], T], mounts: bool) -> T:
         become_root(self._user)
-        return function(self._root)
+        return function(self._root if mounts else compat.in_child(self._bare_root))
+
+    def _bare_root(self) -> int:
+        """The root file system of a running container without its mounts, in a child that does nothing else: a mount
+        can be cloned only by who is in its mount namespace."""
+        namespaces.enter(self._mounts, namespaces.CLONE_NEWNS)
+        return m.clone_tree("", at=self._root)
 
     def _assembled(self, function: Callable[[int], T], mounts: bool) -> T:
         root = _put_together(self._engine, self.record, self._user, mounts=mounts)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from wherry.cli.parser import Command
+from wherry.cli.whole_file import write_whole
 from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from wherry.cli.main import Call
 
 # fmt: off
@@ -40,26 +42,9 @@ def main(call: Call) -> int:
         save(call.engine(), call.arguments, sys.stdout.buffer, format=form, platform=platform)
         sys.stdout.buffer.flush()
         return 0
-    directory = os.path.dirname(path) or "."
-    if not os.path.isdir(directory):
-        raise InvalidArgument(f"failed to save image: invalid output path: stat {directory}: no such file or directory")
-    if os.path.isdir(path):
-        raise InvalidArgument(f"failed to save image: invalid output path: {path} is a directory")
-    if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "wb") as file:  # a pipe or a device has no other name to appear under
-            save(call.engine(), call.arguments, file, format=form, platform=platform)
-        return 0
-    import tempfile
 
-    handle, partial = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=directory)
-    try:
-        with open(handle, "wb") as file:
-            save(call.engine(), call.arguments, file, format=form, platform=platform)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(partial, 0o600)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+    def write(file: BinaryIO) -> None:
+        save(call.engine(), call.arguments, file, format=form, platform=platform)
+
+    write_whole(path, write, what="failed to save image")
     return 0
