@@ -37,8 +37,8 @@ MONITOR = """
                                  stdout=subprocess.PIPE)
     container.stdout.readline()
     try:
-        running = usermode.start(usermode.Program(program, "/usr/bin/" + program), container.pid, directory,
-                                 [PublishedPort(**port) for port in ports])
+        running = usermode.start(usermode.Program(program, "/usr/bin/" + program), f"/proc/{container.pid}/ns/user",
+                                 f"/proc/{container.pid}/ns/net", directory, [PublishedPort(**port) for port in ports])
     except WherryError as error:
         print(json.dumps({"error": type(error).__name__, "text": str(error), "hint": error.hint}), flush=True)
     else:
@@ -216,8 +216,8 @@ def test_without_the_device_it_is_told(world: World, directory: Path) -> None:
 
 
 def test_what_pasta_is_told() -> None:
-    words = pasta_arguments(7, "/d", [port("::1", 8080), port("0.0.0.0", 53, "udp")])
+    words = pasta_arguments("/proc/7/ns/user", "/d", [port("::1", 8080), port("0.0.0.0", 53, "udp")])
     text = " ".join(words)
     assert "-t ::1/8080:80 -u 0.0.0.0/53:80 -T none -U none" in text
     assert "--no-map-gw" in words and "--userns /proc/7/ns/user --netns /d/netns" in text
-    assert "-t none -u none -T none -U none" in " ".join(pasta_arguments(7, "/d", []))
+    assert "-t none -u none -T none -U none" in " ".join(pasta_arguments("/proc/7/ns/user", "/d", []))

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
     from wherry.engine.network import Sandbox
+    from wherry.engine.user_network import UserSandbox
     from wherry.linux.ids import IdMap
 
 _PING = "net.ipv4.ping_group_range"
 _PORTS = "net.ipv4.ip_unprivileged_port_start"
 
 
-def gather(engine: Engine, record: ContainerRecord, layers: tuple[str, ...], sandbox: Sandbox | None = None) -> Facts:
+def gather(
+    engine: Engine, record: ContainerRecord, layers: tuple[str, ...], sandbox: Sandbox | UserSandbox | None = None
+) -> Facts:
     """Everything `wherry.container.spec.build` is told; ``layers`` are what its root consists of, top-most first.
 
     Writes the container's hosts, hostname and resolv.conf.
@@ -149,7 +152,9 @@ def _joined(engine: Engine, record: ContainerRecord) -> dict[str, Any]:
     return found
 
 
-def _etc(engine: Engine, record: ContainerRecord, facts: Facts, sandbox: Sandbox | None) -> dict[str, str]:
+def _etc(
+    engine: Engine, record: ContainerRecord, facts: Facts, sandbox: Sandbox | UserSandbox | None
+) -> dict[str, str]:
     """Write the three files of /etc, owned by the container's root; gives their paths as facts."""
     options = record.options
     on_host = options.network_mode == "host"
@@ -165,7 +170,7 @@ def _etc(engine: Engine, record: ContainerRecord, facts: Facts, sandbox: Sandbox
             base=_read("/etc/hosts") if on_host else "",
         ),
         "hostname": files.hostname(name),
-        "resolv.conf": names.resolv_conf(record, [place.network for place in sandbox.places] if sandbox else ()),
+        "resolv.conf": names.resolv_conf(record, *((sandbox.networks, sandbox.resolver) if sandbox else ())),
     }
     paths: dict[str, str] = {}
     for file, content in contents.items():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wherry.engine.health import HealthChecks
     from wherry.engine.lower import Lower
     from wherry.engine.network import Sandbox
+    from wherry.engine.user_network import UserSandbox
     from wherry.monitor.supervise import Supervisor
     from wherry.oci.runtime_spec import Spec
     from wherry.runtime.create import Process, Stdio
@@ -45,7 +46,7 @@ def load(engine: Engine, network: str) -> None:
     from wherry.monitor import keep, log, protocol, supervise  # noqa: F401
     from wherry.runtime import create  # noqa: F401
 
-    if has_sandbox(engine, network):
+    if not engine.rootless and has_sandbox(network):
         from wherry.engine import network as networks  # noqa: F401
 
     _ = engine.host
@@ -71,7 +72,7 @@ class Life:
         self._began = 0.0  # by the clock that nobody sets
         self._back_off: BackOff | None = None
         self._checks: HealthChecks | None = None
-        self._sandbox: Sandbox | None = None
+        self._sandbox: Sandbox | UserSandbox | None = None
         self._lower: Lower | None = None  # open as long as the container's monitor lives
 
     def create(self, stdio: Stdio) -> Process | ExternalProcess:
@@ -83,7 +84,7 @@ class Life:
         process = self._create(stdio)
         if self._sandbox is not None:
             try:
-                self._sandbox.connect(f"/proc/{process.pid}/ns/net")
+                self._sandbox.connect(process)
             except BaseException:
                 process.delete()
                 raise
@@ -91,12 +92,10 @@ class Life:
 
     def _create(self, stdio: Stdio) -> Process | ExternalProcess:
         engine, record = self._engine, self._record
-        if has_sandbox(engine, record.options.network_mode):
-            from wherry.engine.network import Sandbox
-
+        if has_sandbox(record.options.network_mode):
             if self._sandbox is not None:
                 self._sandbox.unplug()  # of the life before this one
-            self._sandbox = Sandbox(engine, record)
+            self._sandbox = _sandbox(engine, record)
             self._sandbox.prepare()
         if record.mounts:
             from wherry.engine import local_driver
@@ -121,6 +120,7 @@ class Life:
                 container_id=record.id,
                 bundle=bundle,
                 cache=engine.layout.cache,
+                keep=self._sandbox.namespaces if self._sandbox is not None else (),
             )
         from wherry.runtime.external import create_external
 
@@ -350,13 +350,23 @@ def _code(error: BaseException | None) -> int:
     return error.exit_code if isinstance(error, WherryError) else NOT_STARTED
 
 
-def has_sandbox(engine: Engine, mode: str) -> bool:
+def has_sandbox(mode: str) -> bool:
     """Whether a container of this network mode has networks of its own to be looked after."""
-    return not engine.rootless and mode not in ("none", "host") and not container_of(mode)
+    return mode not in ("none", "host") and not container_of(mode)
+
+
+def _sandbox(engine: Engine, record: ContainerRecord) -> Sandbox | UserSandbox:
+    if engine.rootless:
+        from wherry.engine.user_network import UserSandbox
+
+        return UserSandbox(engine, record)
+    from wherry.engine.network import Sandbox
+
+    return Sandbox(engine, record)
 
 
 def runtime_spec(
-    engine: Engine, record: ContainerRecord, layers: tuple[str, ...], sandbox: Sandbox | None = None
+    engine: Engine, record: ContainerRecord, layers: tuple[str, ...], sandbox: Sandbox | UserSandbox | None = None
 ) -> Spec:
     """The OCI runtime spec of a container on this host, whose root consists of ``layers``, top-most first.
 

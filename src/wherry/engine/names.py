@@ -38,7 +38,7 @@ def needs_server(record: ContainerRecord, used: Iterable[Network]) -> bool:
     return bool(networks) and not record.options.dns and not files.reachable(host_resolv_conf())
 
 
-def resolv_conf(record: ContainerRecord, used: Iterable[Network] = (), *, server: str = "") -> str:
+def resolv_conf(record: ContainerRecord, used: Iterable[Network] = (), server: str = "") -> str:
     """The content of the container's resolv.conf.  ``server`` is the one that a user-mode network brings."""
     options = record.options
     networks = list(used)

@@ -39,11 +39,15 @@ if TYPE_CHECKING:
     from wherry.monitor.supervise import Supervisor
     from wherry.network.model import EndpointSettings
     from wherry.network.ports import Held
+    from wherry.runtime.child import Child
     from wherry.store.networks import EndpointRow
 
 
 class Sandbox:
     """See the module."""
+
+    resolver = ""  # that the network brings along
+    namespaces = ()  # to be opened early: root opens them at any time
 
     def __init__(self, engine: Engine, record: ContainerRecord) -> None:
         self._engine = engine
@@ -87,30 +91,32 @@ class Sandbox:
         networks.add_ports(self._engine.db, [networks.PortRow(**port.as_dict()) for port in taken])
         self.ports = tuple(taken)
 
-    def connect(self, namespace: str) -> None:
-        """Make the interfaces in the container's network namespace, a path, and let packets through."""
+    def connect(self, process: Child) -> None:
+        """Make the interfaces in the network namespace of the container's process, and let packets through."""
         if not self.places:
             return
+        namespace = f"/proc/{process.pid}/ns/net"
         with Socket() as host:
             endpoint.plug(namespace, self.places, gateways(self.places), host)
-            if needs_server(self._record, self._networks):
+            if needs_server(self._record, self.networks):
                 from wherry.network import names
 
                 with endpoint.Inside(namespace):
                     self._names = server(self._engine, self._record, names.listen())
-        bridges.open_firewall(self._engine, self._networks, self.ports)
+        bridges.open_firewall(self._engine, self.networks, self.ports)
 
     def watch(self, supervisor: Supervisor) -> None:
         """While it runs: answer for names, and make the rules anew when somebody flushed them."""
         if self._names is not None:
             self._names.attach(supervisor)
-        bridged = [network for network in self._networks if network.driver == "bridge"]
+        bridged = [network for network in self.networks if network.driver == "bridge"]
         if bridged:
             self._watched = RulesWatch(lambda: bridges.restore(self._engine, bridged))
             supervisor.watch(self._watched.fd, self._watched.look)
 
     @property
-    def _networks(self) -> list[Network]:
+    def networks(self) -> list[Network]:
+        """What it is connected to from the start."""
         return [place.network for place in self.places]
 
     def release(self) -> None:
@@ -166,6 +172,7 @@ class Sandbox:
 def undo(engine: Engine, record: ContainerRecord) -> None:
     """What a sandbox would have done at the end of a container whose monitor was killed."""
     if engine.rootless:
+        networks.deactivate(engine.db, record.id)
         return
     rows = [row for row in networks.endpoints_of(engine.db, record.id) if row.active]
     if not rows:

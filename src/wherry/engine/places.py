@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 DEFAULT = "bridge"
 NONE = "none"
+_OWN = ("", "wherry")  # runtimes that give the network program what it needs
 
 
 def with_default(engine: Engine, options: ContainerOptions) -> ContainerOptions:
-    """Options that name their network: without ``--network`` it is "bridge", and "none" without root."""
+    """Options that name their network: without ``--network`` it is "bridge", but "none" for somebody who is not root
+    where there is no program for it."""
     if options.network_mode in ("", "default"):
-        mode = NONE if engine.rootless else DEFAULT
+        mode = NONE if engine.rootless and not _has_user_network(options) else DEFAULT
         named = tuple([one if one.name else one.replace(name=mode) for one in options.networks])
         return options.replace(network_mode=mode, networks=named)
     return options
@@ -41,10 +43,8 @@ def decide(engine: Engine, options: ContainerOptions) -> list[tuple[str, Endpoin
     found: dict[str, tuple[str, EndpointSettings]] = {}
     for name in names:
         network = from_row(networks.find(engine.db, name))
-        if engine.rootless and network.driver != "null" and network.driver != "host":
-            raise NotSupported(
-                f"network {name} is not supported without root", hint="use --network none, host or container:NAME"
-            )
+        if engine.rootless:
+            _check_rootless(network, options)
         settings = settings_of(said.get(name, NetworkOption(name)))
         check(network, settings)
         for link in settings.links:
@@ -55,6 +55,32 @@ def decide(engine: Engine, options: ContainerOptions) -> list[tuple[str, Endpoin
             raise InvalidArgument(f'network "{name}" is specified multiple times')
         found[network.id] = (network.id, settings)
     return list(found.values())
+
+
+def _has_user_network(options: ContainerOptions) -> bool:
+    from wherry.network import usermode
+
+    return options.runtime in _OWN and usermode.find() is not None
+
+
+def _check_rootless(network: Network, options: ContainerOptions) -> None:
+    """Somebody who is not root has the default network alone, by a program, with our own runtime."""
+    if network.driver in ("null", "host"):
+        return
+    if network.name != DEFAULT:
+        raise NotSupported(
+            f"network {network.name} is not supported without root",
+            hint="use --network bridge, none, host or container:NAME",
+        )
+    if options.runtime not in _OWN:
+        raise NotSupported(
+            f"network {network.name} is not supported without root under the runtime {options.runtime}",
+            hint="use --network none or host, or leave out --runtime",
+        )
+    from wherry.network import usermode
+
+    if usermode.find() is None:
+        raise usermode.needed()
 
 
 def settings_of(option: NetworkOption) -> EndpointSettings:

@@ -95,4 +95,6 @@ def _refused(wanted: Wanted, address: str, error: OSError) -> Conflict | Invalid
     message = f"failed to bind host port {shown}:{port}/{wanted.protocol}: {reason}"
     if error.errno == errno.EADDRINUSE:
         return Conflict(message, hint="another program of this host has it (see `ss -lntup`)")
+    if error.errno == errno.EACCES:
+        return InvalidArgument(message, hint="users may publish ports from net.ipv4.ip_unprivileged_port_start on")
     return InvalidArgument(message, hint="the address must be one of this host's")

@@ -83,13 +83,13 @@ class Running:
         self._held = (said, *held)
 
     def complaint(self) -> str:
-        """The last line of what it said."""
+        """The last of what it said, in one line."""
         try:
             text = os.read(self._said, 1 << 16)
         except BlockingIOError:
             return ""
         lines = [line for line in text.splitlines() if line.strip() and _NOISE not in line]
-        return lines[-1].decode("utf-8", "replace").strip() if lines else ""
+        return "; ".join([line.decode("utf-8", "replace").strip() for line in lines[-3:]])
 
     def close(self) -> None:
         """End it; nothing twice."""
@@ -102,8 +102,8 @@ class Running:
         self._held = ()
 
 
-def start(program: Program, pid: int, directory: str, ports: Sequence[PublishedPort]) -> Running:
-    """Connect the network namespace of the process ``pid``, which is alone in it, and publish ports.
+def start(program: Program, user: str, namespace: str, directory: str, ports: Sequence[PublishedPort]) -> Running:
+    """Connect a network namespace, and publish ports; ``user`` is its user namespace, both are paths.
 
     ``directory`` is the container's own; what is made in it may be removed with it, which ends a pasta whose monitor
     was killed.  Raises `Conflict` for a port that is taken, `NotSupported`, `Unavailable` with the program's own
@@ -111,7 +111,8 @@ def start(program: Program, pid: int, directory: str, ports: Sequence[PublishedP
     """
     for port in ports:
         check(port)
-    return _pasta(program, pid, directory, ports) if program.name == "pasta" else _slirp(program, pid, directory, ports)
+    begin = _pasta if program.name == "pasta" else _slirp
+    return begin(program, user, namespace, directory, ports)
 
 
 def check(port: PublishedPort) -> None:
@@ -123,7 +124,7 @@ def check(port: PublishedPort) -> None:
 # -- pasta -----------------------------------------------------------------------------------------------------------
 
 
-def pasta_arguments(pid: int, directory: str, ports: Iterable[PublishedPort]) -> list[str]:
+def pasta_arguments(user: str, directory: str, ports: Iterable[PublishedPort]) -> list[str]:
     """Its options.  Nothing of the host's loopback is given to the container, which pasta would do by itself."""
     words = ["--foreground", "--quiet", "--config-net", "--no-map-gw", "--ns-ifname", INTERFACE]
     words += ["--address", ADDRESS, "--netmask", str(PREFIX), "--gateway", GATEWAY, "--dns-forward", RESOLVER]
@@ -134,19 +135,19 @@ def pasta_arguments(pid: int, directory: str, ports: Iterable[PublishedPort]) ->
         for one in published[protocol] or ["none"]:
             words += [option, one]
     words += ["-T", "none", "-U", "none", "--pid", f"{directory}/{_PID_FILE}"]
-    return [*words, "--userns", f"/proc/{pid}/ns/user", "--netns", f"{directory}/{_NAMESPACE}"]
+    return [*words, "--userns", user, "--netns", f"{directory}/{_NAMESPACE}"]
 
 
-def _pasta(program: Program, pid: int, directory: str, ports: Sequence[PublishedPort]) -> Running:
+def _pasta(program: Program, user: str, namespace: str, directory: str, ports: Sequence[PublishedPort]) -> Running:
     """It is ready when it has written its pid, and ends when the link to the namespace goes."""
     link, pid_file = f"{directory}/{_NAMESPACE}", f"{directory}/{_PID_FILE}"
     for path in (link, pid_file):
         if os.path.lexists(path):
             os.unlink(path)
-    os.symlink(f"/proc/{pid}/ns/net", link)
+    os.symlink(namespace, link)
     changes = inotify.watch(directory)
     try:
-        running = _spawn(program, pasta_arguments(pid, directory, ports), ())
+        running = _spawn(program, pasta_arguments(user, directory, ports), ())
         _wait(running, changes, lambda: _has_content(pid_file), ports)
         return running
     finally:
@@ -163,25 +164,26 @@ def _has_content(path: str) -> bool:
 # -- slirp4netns -----------------------------------------------------------------------------------------------------
 
 
-def _slirp(program: Program, pid: int, directory: str, ports: Sequence[PublishedPort]) -> Running:
+def _slirp(program: Program, user: str, namespace: str, directory: str, ports: Sequence[PublishedPort]) -> Running:
     """It writes to a pipe when it is ready, and ends when another one is closed: with the monitor, if need be."""
     ready, to_ready = os.pipe2(os.O_CLOEXEC)
     until, held = os.pipe2(os.O_CLOEXEC)
-    socket = f"{directory}/{_API_SOCKET}"
+    at = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # the path of a socket has 107 bytes
+    socket = f"/proc/self/fd/{at}/{_API_SOCKET}"
     words = ["--configure", "--mtu=65520", "--disable-host-loopback", "--enable-ipv6", f"--api-socket={socket}"]
-    words += ["--netns-type=path", f"--userns-path=/proc/{pid}/ns/user", f"--ready-fd={to_ready}"]
-    words += [f"--exit-fd={until}", f"/proc/{pid}/ns/net", INTERFACE]
+    words += ["--netns-type=path", f"--userns-path={user}", f"--ready-fd={to_ready}"]
+    words += [f"--exit-fd={until}", namespace, INTERFACE]
     try:
         if os.path.lexists(socket):
             os.unlink(socket)
-        running = _spawn(program, words, (to_ready, until), held)
+        running = _spawn(program, words, (to_ready, until, at), held)
     except BaseException:
         os.close(held)
         os.close(ready)
         raise
     finally:
-        os.close(to_ready)
-        os.close(until)
+        for fd in (to_ready, until, at):
+            os.close(fd)
     try:
         _wait(running, ready, lambda: _is_readable(ready), ports)
         for port in ports:

@@ -1,8 +1,9 @@
 """What the two sides of a creation say to each other, over one pair of sequenced-packet sockets.
 
 The parent says MAPPED (with the child's pid on the host), TREES (with descriptors), HOOKED and START; the child says
-CONSOLE (with the terminal), HOOKS, READY and FAILED.  The child's end closes at execve(2): silence means success.
-STUB comes from the shield (`wherry.runtime.shield`) and holds one byte, the error of its execve(2).
+NAMESPACES (with those asked for), CONSOLE (with the terminal), HOOKS, READY and FAILED.  The child's end closes at
+execve(2): silence means success.  STUB comes from the shield (`wherry.runtime.shield`) and
+holds one byte, the error of its execve(2).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ MAPPED = b"M"
 TREES = b"T"
 HOOKED = b"G"
 START = b"S"
+NAMESPACES = b"N"
 CONSOLE = b"C"
 HOOKS = b"H"
 READY = b"R"

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 class Child:
     """``pid`` is its pid here, ``pidfd`` a descriptor of it (readable when it has ended), ``console`` the master of its
-    terminal or None, the caller's to close; ``cgroup`` its control group where it has one."""
+    terminal or None, the caller's to close; ``cgroup`` its control group where it has one; ``kept`` are descriptors of
+    those of its namespaces that were asked for."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.console: int | None = None
         self.cgroup: Cgroup | None = None
+        self.kept: dict[str, int] = {}
         self._status: int | None = None
 
     def kill(self, signal: int) -> None:

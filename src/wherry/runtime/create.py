@@ -80,6 +80,8 @@ class Process(Child):
             self._link.close()
         os.close(self.pidfd)
         self.pidfd = -1
+        for descriptor in self.kept.values():
+            os.close(descriptor)
         if self.cgroup is not None:
             if not self._own_pids():
                 self.cgroup.kill()  # with pids of its own, nobody outlives the first process (pid_namespaces(7))
@@ -107,12 +109,15 @@ def create(
     container_id: str = "",
     bundle: str = "",
     cache: str = "",
+    keep: tuple[str, ...] = (),
 ) -> Process:
     """Make the container of an OCI runtime specification, up to, not including, execve(2).
 
     ``stdio`` None: the caller's own standard streams.  ``extra_fds`` become 3, 4, ...  ``container_id`` (the bundle's
     name when empty) and ``bundle`` are what hooks are told; ``cache`` is a directory for compiled seccomp filters
-    ("": they are compiled each time).  The caller has a single thread and is the parent of the first process.
+    ("": they are compiled each time).  ``keep`` are namespaces, as /proc/PID/ns names them, to have descriptors of
+    (`Child.kept`): somebody who is not root cannot open them.  The caller has a single thread and is the parent of the
+    first process.
 
     Raises InvalidArgument, NotSupported or Forbidden for what the specification asks, and SystemFailure with the
     operation that failed; then nothing is left behind.
@@ -125,6 +130,8 @@ def create(
     try:
         state = state_parts(spec, container_id, bundle)
         prepared = prepare(spec, operations, stdio, tuple(extra_fds), cache, state, group.join_fds())
+        if keep:
+            prepared = prepared.replace(keep=keep)
         return launch(spec, operations, prepared, group)
     except BaseException:
         group.kill()

@@ -28,7 +28,8 @@ class Prepared(Record):
     """What the parent made ready before the process was born.
 
     ``joins`` are the cgroup v1 ``tasks`` files, ``filter`` the compiled seccomp filter, ``shield`` the sealed stub
-    (-1: none), ``state`` the hooks' state document before and after the pid.
+    (-1: none), ``state`` the hooks' state document before and after the pid, ``keep`` the
+    namespaces that the parent opens for its own use.
     """
 
     stdio: Stdio | None
@@ -39,6 +40,7 @@ class Prepared(Record):
     shield: int = -1
     environment: dict[bytes, bytes] | None = None
     state: tuple[str, str] = ("", "")
+    keep: tuple[str, ...] = ()
 
 
 class Inside:

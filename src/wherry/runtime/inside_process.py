@@ -27,12 +27,17 @@ def join_cgroup(inside: Inside, _op: ops.JoinCgroup) -> None:
         os.close(descriptor)
 
 
-def unshare(_inside: Inside, op: ops.Unshare) -> None:
-    """unshare(2)."""
+def unshare(inside: Inside, op: ops.Unshare) -> None:
+    """unshare(2); then give the parent those that it wants."""
     flags = 0
     for name in op.new:
         flags |= namespaces.FLAGS[name]
     namespaces.unshare(flags)
+    kept = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in inside.prepared.keep]
+    if kept:
+        inside.channel.send(channel.NAMESPACES, b"", kept)
+        for descriptor in kept:
+            os.close(descriptor)
 
 
 def become_root(inside: Inside, op: ops.BecomeRoot) -> None:

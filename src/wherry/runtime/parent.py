@@ -79,7 +79,9 @@ class Parent:
                 raise SystemFailure("create the container's process", "clone", errno.ECHILD) from None
             if kind == channel.READY:
                 return
-            if kind == channel.CONSOLE:
+            if kind == channel.NAMESPACES:
+                self.process.kept = dict(zip(self.prepared.keep, descriptors, strict=True))
+            elif kind == channel.CONSOLE:
                 self.process.console = descriptors[0]
             elif kind == channel.HOOKS:
                 self._run_hooks()
