@@ -60,7 +60,7 @@ def decide(engine: Engine, options: ContainerOptions) -> list[tuple[str, Endpoin
 def _has_user_network(options: ContainerOptions) -> bool:
     from wherry.network import usermode
 
-    return options.runtime in _OWN and usermode.find() is not None
+    return options.runtime in _OWN and usermode.is_usable()
 
 
 def _check_rootless(network: Network, options: ContainerOptions) -> None:

@@ -65,6 +65,11 @@ def _is_recent(path: str) -> bool:
         return True
 
 
+def is_usable() -> bool:
+    """Whether a program is installed and may open what it needs: without, a network is not made by default."""
+    return os.access("/dev/net/tun", os.R_OK | os.W_OK) and find() is not None
+
+
 def needed() -> NotSupported:
     """What is said when a network was asked for and there is no program."""
     return NotSupported(
