@@ -26,7 +26,7 @@ def test_what_is_used_is_seen(as_root: Wherry) -> None:
     """One that computes in two processes and holds 20 MB in memory, one that sleeps, one that has ended."""
     box, busy, idle, ended = as_root, name(), name(), name()
     box.ok("create", "--name", ended, "busybox")
-    box.ok("run", "-d", "--name", idle, "--pids-limit", "50", "busybox", "sleep", "99")
+    box.ok("run", "-d", "--name", idle, "--network", "none", "busybox", "sleep", "99")
     work = "dd if=/dev/zero of=/dev/shm/f bs=1M count=20; touch /ready; while :; do :; done & while :; do :; done"
     box.ok("run", "-d", "--name", busy, "-m", "100m", "busybox", "sh", "-c", work)
     try:
@@ -45,6 +45,19 @@ def test_what_is_used_is_seen(as_root: Wherry) -> None:
         assert {busy, idle, ended} <= set(measured(box, "-a"))
     finally:
         box.ok("rm", "-f", busy, idle, ended)
+
+
+def test_traffic_is_counted(as_root: Wherry) -> None:
+    box, container = as_root, name()
+    box.ok("run", "-d", "--name", container, "busybox", "sleep", "99")
+    try:
+        gateway = box.ok("inspect", "-f", "{{.NetworkSettings.Gateway}}", container).strip()
+        box.ok("exec", container, "ping", "-c", "3", "-i", "0.1", "-s", "1400", gateway)
+        received, _slash, sent = measured(box, container)[container]["NetIO"].partition(" / ")
+        assert received.endswith("kB") and 4.2 < float(received[:-2]) < 100
+        assert sent.endswith("kB") and 4.2 < float(sent[:-2]) < 100
+    finally:
+        box.ok("rm", "-f", container)
 
 
 def test_a_table_that_lives(box: Wherry) -> None:
