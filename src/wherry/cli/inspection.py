@@ -26,6 +26,7 @@ _MAPS = frozenset(
         "Options",
         "PortBindings",
         "Ports",
+        "Runtimes",
         "StorageOpt",
         "Sysctls",
         "Tmpfs",
@@ -67,6 +68,7 @@ _LISTS = frozenset(
         "Shell",
         "Ulimits",
         "VolumesFrom",
+        "Warnings",
     )
 )
 

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.cli.main import Call
-    from wherry.engine.engine import Engine
 
 # fmt: off
 COMMAND = Command(
@@ -27,69 +26,19 @@ def main(call: Call) -> int:
     """Prints what the engine knows of itself and of the machine."""
     from wherry.cli.commands.version import formatted
 
-    document = collect(call.engine())
+    document = _document(call)
     form = call.get("format", "")
     print(formatted(document, form) if form else _text(document))
     return 0
 
 
-def collect(engine: Engine) -> dict[str, Any]:
-    """The facts, under the names of Docker's ``GET /info``."""
-    import os
-
+def _document(call: Call) -> dict[str, Any]:
+    """Docker's, with what its client adds about itself."""
     from wherry import __version__
-    from wherry.engine.containers import list_containers
-    from wherry.engine.images import list_images
-    from wherry.engine.storage import describe
+    from wherry.engine.info import info
 
-    storage = describe(engine)
-    host, system = engine.host, os.uname()
-    states = [row.status for row in list_containers(engine)]
-    options = ["name=seccomp,profile=builtin", "name=cgroupns"]
-    options += ["name=apparmor"] * host.apparmor + ["name=selinux"] * host.selinux
-    options.append("name=rootless" if engine.rootless else "name=userns")
-    return {
-        "Containers": len(states),
-        "ContainersRunning": states.count("running"),
-        "ContainersPaused": states.count("paused"),
-        "ContainersStopped": len([state for state in states if state not in ("running", "paused")]),
-        "Images": len(list_images(engine)),
-        "Driver": storage.snapshotter,
-        "DriverStatus": [
-            ["Backing Filesystem", storage.backing],
-            *[["Not erofs", storage.reason]] * bool(storage.reason),
-        ],
-        "LoggingDriver": "json-file",
-        "CgroupDriver": "cgroupfs",
-        "CgroupVersion": {"v1": "1", "v2": "2"}.get(host.cgroups.version, "1"),
-        "DefaultRuntime": "wherry",
-        "InitBinary": "",
-        "SecurityOptions": options,
-        "KernelVersion": system.release,
-        "OperatingSystem": _operating_system(),
-        "OSType": "linux",
-        "Architecture": system.machine,
-        "NCPU": os.cpu_count() or 1,
-        "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "DockerRootDir": engine.paths.root,
-        "Name": system.nodename,
-        "ServerVersion": __version__,
-        "Warnings": None,
-        "ClientInfo": {"Version": __version__, "Context": "default", "Debug": False},
-    }
-
-
-def _operating_system() -> str:
-    """PRETTY_NAME of os-release(5)."""
-    for path in ("/etc/os-release", "/usr/lib/os-release"):
-        try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                for line in file.read(65536).splitlines():
-                    if line.startswith("PRETTY_NAME="):
-                        return line.partition("=")[2].strip("\"'")
-        except OSError:
-            continue
-    return "Linux"
+    client = {"Version": __version__, "Context": "default", "Debug": False, "Plugins": [], "Warnings": None}
+    return {**info(call.engine()), "ClientInfo": client}
 
 
 def _text(facts: dict[str, Any]) -> str:
@@ -100,9 +49,12 @@ def _text(facts: dict[str, Any]) -> str:
     for option in facts["SecurityOptions"]:
         name, _comma, profile = option.removeprefix("name=").partition(",profile=")
         security += [f"  {name}"] + ([f"   Profile: {profile}"] if profile else [])
+    plugins = facts["Plugins"]
     lines = [
         "Client:",
         f" Version:    {facts['ServerVersion']}",
+        " Context:    default",
+        " Debug Mode: false",
         "",
         "Server:",
         f" Containers: {facts['Containers']}",
@@ -113,8 +65,13 @@ def _text(facts: dict[str, Any]) -> str:
         f" Server Version: {facts['ServerVersion']}",
         f" Storage Driver: {facts['Driver']}",
         *[f"  {name}: {value}" for name, value in facts["DriverStatus"]],
+        f" Logging Driver: {facts['LoggingDriver']}",
         f" Cgroup Driver: {facts['CgroupDriver']}",
         f" Cgroup Version: {facts['CgroupVersion']}",
+        " Plugins:",
+        *[f"  {name}: {' '.join(plugins[name])}" for name in ("Volume", "Network", "Log")],
+        f" Swarm: {facts['Swarm']['LocalNodeState']}",
+        f" Runtimes: {' '.join(facts['Runtimes'])}",
         f" Default Runtime: {facts['DefaultRuntime']}",
         " Security Options:",
         *security,
@@ -125,6 +82,9 @@ def _text(facts: dict[str, Any]) -> str:
         f" CPUs: {facts['NCPU']}",
         f" Total Memory: {binary_size(facts['MemTotal'])}",
         f" Name: {facts['Name']}",
+        f" ID: {facts['ID']}",
         f" Wherry Root Dir: {facts['DockerRootDir']}",
+        f" Live Restore Enabled: {str(facts['LiveRestoreEnabled']).lower()}",
+        *(facts["Warnings"] or []),
     ]
     return "\n".join(lines)

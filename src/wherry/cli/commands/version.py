@@ -46,20 +46,13 @@ def main(call: Call) -> int:
 
 
 def versions() -> dict[str, Any]:
-    """What ``--format`` sees."""
-    import os
-    import sys
+    """What ``--format`` sees: of Docker's client and server, here in one process."""
+    from wherry.engine.info import versions as of_engine
 
-    from wherry import __version__
-    from wherry.oci.platform import host
-
-    system = os.uname()
-    python = ".".join([str(part) for part in sys.version_info[:3]])
-    platform = host()
-    both = {"Version": __version__, "PythonVersion": python, "Os": platform.os, "Arch": platform.architecture}
-    engine = {"Name": "Engine", "Version": __version__, "Details": {"Arch": platform.architecture, "Os": platform.os}}
-    server = {"Platform": {"Name": "Wherry, without a daemon"}, "Components": [engine], **both}
-    return {"Client": both, "Server": {**server, "KernelVersion": system.release}}
+    server = of_engine()
+    same = ("Version", "ApiVersion", "PythonVersion", "Os", "Arch")
+    client = {name: server[name] for name in same}
+    return {"Client": {**client, "DefaultAPIVersion": server["ApiVersion"], "Context": "default"}, "Server": server}
 
 
 def formatted(document: dict[str, Any], form: str) -> str:
@@ -69,6 +62,18 @@ def formatted(document: dict[str, Any], form: str) -> str:
     from wherry.errors import WherryError
 
     try:
-        return compile("{{json .}}" if form == "json" else form).render(typed(document))
+        return compile("{{json .}}" if form == "json" else form).render(_named(typed(document)))
     except TemplateError as error:
         raise WherryError(f"template parsing error: {error.message}") from None
+
+
+def _named(value: Any) -> Any:
+    """With the one field that templates know by another name than JSON."""
+    from wherry.cli.template import Named, Struct
+
+    if not isinstance(value, Struct):
+        return value
+    parts = {name: _named(part) for name, part in value.items()}
+    if "ApiVersion" in parts:
+        return Named({**parts, "APIVersion": parts["ApiVersion"]}, parts)
+    return Struct(parts)
