@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
     from wherry.monitor.log import Log
 
-HIGH_WATER = 1 << 20  # bytes waiting for a reader before its writer is made to wait
-END_WATER = 8 << 20  # the same once the container has ended: what its pipes still hold is less
-DRAIN_SECONDS = 1.0  # how long output is awaited from processes that outlive the container's first one
-DRAIN_MOST = 10.0  # seconds of that, however much comes
+HIGH_WATER, END_WATER = 1 << 20, 8 << 20  # bytes that wait for a reader before its writer has to; after the end
+DRAIN_SECONDS, DRAIN_MOST = 1.0, 10.0  # of silence, and at all: awaiting output of processes that outlive the first
 MOST_CLIENTS = 1000
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 _GONE = select.EPOLLHUP | select.EPOLLERR
@@ -35,8 +33,7 @@ class Supervisor:
 
     ``outputs`` maps a readable descriptor to its stream (STDOUT or STDERR); with a terminal it is the pty's master,
     which is then ``stdin`` as well.  ``on_control`` carries out a command and gives the answer; ``on_end`` is called
-    as soon as ``pidfd`` says that it has ended.  With ``stdin_once`` the container's input ends with the first client
-    that was attached to it.
+    as soon as ``pidfd`` says that it has ended.  With ``stdin_once`` its input ends with its first attached client.
     """
 
     def __init__(
