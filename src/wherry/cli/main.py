@@ -115,6 +115,7 @@ COMMANDS = {
     "version": "version",
     "info": "info",
     "system info": "info",
+    "system check": "system_check",
     "system df": "system_df",
     "system prune": "system_prune",
     "volume create": "volume_create",

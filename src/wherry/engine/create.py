@@ -189,6 +189,11 @@ def _make_directories(engine: Engine, record: ContainerRecord, undo: Undo) -> No
     os.mkdir(layout.container(record.id), 0o700)
     undo.callback(_remove_files, engine, record)
     os.mkdir(layout.run_container(record.id), 0o700)
+    make_upper(engine, record)
+
+
+def make_upper(engine: Engine, record: ContainerRecord) -> None:
+    """The directories that a container writes to, empty."""
     base = record.id_base
     engine.snapshotter.make_upper(record.id, base or os.geteuid(), base or os.getegid(), (MARK,))
 

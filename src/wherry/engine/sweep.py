@@ -40,14 +40,18 @@ def sweep(engine: Engine) -> int:
         if not lock.try_acquire():
             continue  # its monitor is at it
         try:
-            _remove(engine, identity, everything=identity in gone)
+            remove_remains(engine, identity, everything=identity in gone)
             count += 1
         finally:
             lock.release(remove=True)
     return count
 
 
-def _remove(engine: Engine, identity: str, *, everything: bool) -> None:
+def remove_remains(engine: Engine, identity: str, *, everything: bool) -> None:
+    """Remove what a container that does not run keeps below the run root, and with ``everything`` all of it.
+
+    The caller holds its lock.
+    """
     remove_group(engine, identity)
     if everything:
 

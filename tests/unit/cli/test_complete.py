@@ -50,7 +50,7 @@ def names(line: str) -> list[str]:
         ("rename old ", []),
         ("volume rm ", ["data"]),
         ("volume r", ["rm"]),
-        ("system ", ["df", "events", "info", "prune"]),
+        ("system ", ["check", "df", "events", "info", "prune"]),
         ("vol", ["volume"]),
         ("nothing ", []),
         ("ps --no-t", ["--no-trunc"]),

@@ -1,0 +1,94 @@
+"""What `wherry system check` looks for in the kernel: control groups and mounts that containers left, their ids."""
+
+from __future__ import annotations
+
+import os
+
+from wherry.engine.containers import ALIVE, monitor_lock
+from wherry.engine.problem import Problem
+from wherry.store import containers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wherry.engine.engine import Engine
+
+_PARENT = "wherry"
+
+
+def cgroups(engine: Engine) -> Iterator[Problem]:
+    """Control groups of containers of this store that do not run: others may have theirs beside them."""
+    rows = containers.list_all(engine.db)
+    ours = {row.id for row in rows if row.status not in ALIVE}
+    ours.update(actor for (actor,) in engine.db.rows("SELECT DISTINCT actor FROM events WHERE kind = 'container'"))
+    ours -= {row.id for row in rows if row.status in ALIVE}
+    found: dict[str, str] = {}
+    for mount, parent in _parents(engine):
+        try:
+            names = os.listdir(parent)
+        except OSError:
+            continue
+        for name in names:
+            path = f"{parent}/{name}"
+            if name in ours and os.path.isdir(path):
+                found[name] = path.removeprefix(mount)
+    for name, path in sorted(found.items()):
+        lock = monitor_lock(engine, name)
+        if lock.try_acquire():
+            lock.release(remove=True)
+            yield Problem(f"control group of a container that does not run: {name}", _remove, (engine, name, path))
+
+
+def _parents(engine: Engine) -> list[tuple[str, str]]:
+    """Where this user's groups are: the hierarchy, and the directory in it."""
+    layout = engine.host.cgroups
+    if not engine.rootless:
+        mounts = {*layout.hierarchies(), layout.unified}
+        return [(mount, f"{mount}/{_PARENT}") for mount in sorted(mounts) if mount]
+    base = layout.delegated()
+    return [(layout.unified, f"{layout.unified}{base.rstrip('/')}/{_PARENT}")] if base is not None else []
+
+
+def _remove(engine: Engine, identity: str, path: str) -> None:
+    from wherry.linux import cgroup
+
+    with monitor_lock(engine, identity):
+        group = cgroup.open_cgroup(engine.host.cgroups, path)
+        group.kill()
+        group.remove()
+
+
+def mounts(engine: Engine) -> Iterator[Problem]:
+    """Mounts in the directories of containers: every container has its own in a mount namespace that ends with it."""
+    layout = engine.layout
+    places = (f"{layout.containers}/", f"{layout.run_containers}/")
+    with open("/proc/self/mountinfo") as file:
+        points = [line.split()[4].replace("\\040", " ") for line in file]
+    for point in reversed(points):
+        if point.startswith(places):
+            identity = point.partition("/containers/")[2].partition("/")[0]
+            lock = monitor_lock(engine, identity)
+            if lock.try_acquire():
+                lock.release(remove=True)
+                yield Problem(f"a mount that a container left: {point}", _unmount, (point,))
+
+
+def _unmount(point: str) -> None:
+    from wherry.linux import mount
+
+    mount.unmount(point, mount.MNT_DETACH)
+
+
+def ids(engine: Engine) -> Iterator[Problem]:
+    """Files of containers that do not belong to the container's range of ids."""
+    if engine.rootless:
+        return
+    for row in containers.list_all(engine.db):
+        upper = f"{engine.layout.container(row.id)}/upper"
+        try:
+            owner = os.stat(upper).st_uid
+        except OSError:
+            continue
+        if row.id_base and not row.id_base <= owner < row.id_base + containers.ID_COUNT:
+            yield Problem(f"container {row.name} has the ids from {row.id_base}, but its files belong to {owner}")

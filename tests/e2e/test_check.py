@@ -1,0 +1,182 @@
+"""`wherry system check`: what it says of a healthy store, of damaged ones, and what `--repair` makes of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+
+from support import images, leaks
+from support.command import Wherry, kill_and_wait
+
+GONE = "0" * 63 + "1"
+
+
+@pytest.fixture
+def store(anyone: Wherry) -> Wherry:
+    """A store of the test's own with busybox and a stopped container `one`."""
+    archive = images.busybox().docker_archive(anyone.directory / "image.tar", "busybox:latest")
+    os.chmod(archive, 0o644)
+    anyone.load(archive)
+    anyone.ok("run", "--name", "one", "busybox", "sh", "-c", "echo kept > /kept")
+    return anyone
+
+
+def execute(box: Wherry, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(box.root / "wherry.db")) as db, db:
+        db.execute(statement, values)
+
+
+def own(box: Wherry, path: object) -> None:
+    if box.user is not None:
+        os.chown(str(path), box.user.uid, box.user.gid)
+
+
+def identity(box: Wherry, name: str = "one") -> str:
+    return box.ok("inspect", "-f", "{{.Id}}", name).strip()
+
+
+def repaired(box: Wherry, *words: str) -> None:
+    """`check` tells of this alone and changes nothing; `--repair` mends it; then nothing is wrong."""
+    for _ in range(2):
+        result = box("system", "check")
+        assert result.code == 1, str(result)
+        assert len(result.out.splitlines()) == len(words), str(result)
+        assert all(word in result.out for word in words), str(result)
+    result = box("system", "check", "--repair")
+    assert result.code == 0, str(result)
+    assert result.out.count("(mended)") == len(words)
+    assert box.ok("system", "check") == ""
+
+
+def test_a_healthy_store(store: Wherry) -> None:
+    store.ok("run", "-d", "--name", "two", "busybox", "sleep", "60")
+    store.ok("create", "--name", "three", "busybox", "true")
+    assert store.ok("system", "check") == ""
+    assert store.ok("system", "check", "--repair") == ""
+    store.ok("rm", "-f", "one", "two", "three")
+    assert store.ok("system", "check") == ""
+
+
+def test_rows_and_files_that_do_not_agree(store: Wherry) -> None:
+    store.ok("create", "--name", "two", "busybox", "echo", "fine")
+    execute(store, "UPDATE containers SET created = 1 WHERE name = 'two'")
+    shutil.rmtree(store.root / "containers" / identity(store, "two"))
+    left = store.root / "containers" / GONE
+    left.mkdir(0o700)
+    (left / "upper").mkdir(0o700)
+    lock = store.run_root / "locks" / GONE.replace("1", "2")
+    lock.touch(0o600)
+    for path in (left, left / "upper", lock):
+        own(store, path)
+    repaired(
+        store, "container two has lost its files", f"files of a container that is gone: {GONE}", "a lock of a container"
+    )
+    assert not left.exists()
+    assert not lock.exists()
+    assert store.ok("start", "-a", "two") == "fine\n"
+    store.ok("rm", "one", "two")
+
+
+def test_a_record_that_cannot_be_read(store: Wherry) -> None:
+    container = identity(store)
+    execute(store, "UPDATE containers SET record = '{' WHERE name = 'one'")
+    repaired(store, "container one: the record of container")
+    assert not (store.root / "containers" / container).exists()
+
+
+def test_a_monitor_that_was_killed(store: Wherry) -> None:
+    store.ok("run", "-d", "--name", "two", "busybox", "sleep", "60")
+    for pid in leaks.processes_of(store.directory):
+        kill_and_wait(pid)
+    repaired(store, "container two is said to be running, but its monitor is gone")
+    store.ok("start", "two")
+    store.ok("rm", "-f", "one", "two")
+
+
+@pytest.mark.needs("root")
+def test_a_control_group_that_was_left(wherry_as: Callable[..., Wherry]) -> None:
+    box = wherry_as()
+    box.load(images.busybox().docker_archive(box.directory / "image.tar", "busybox:latest"))
+    box.ok("run", "-d", "--name", "one", "busybox", "sleep", "60")
+    container = identity(box)
+    groups = leaks.cgroups_of({container})
+    box.ok("rm", "-f", "one")
+    assert leaks.cgroups_of({container}) == []
+    for group in groups:
+        group.mkdir()
+    repaired(box, f"control group of a container that does not run: {container}")
+    assert leaks.cgroups_of({container}) == []
+
+
+def test_a_layer_that_nobody_finishes(store: Wherry) -> None:
+    half = store.root / "layers" / ".staging-x"
+    half.mkdir(0o700)
+    own(store, half)
+    repaired(store, "a layer that nobody finishes")
+    assert not half.exists()
+    store.ok("rm", "one")
+
+
+def test_a_database_that_is_damaged(store: Wherry) -> None:
+    """Rows behind the damage are saved, and files of containers whose rows are lost are kept aside."""
+    for number in range(40):
+        store.ok("create", "--name", f"c{number}", "-l", f"filler={'x' * 800}", "busybox", "true")
+    with closing(sqlite3.connect(store.root / "wherry.db")) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (root,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'containers'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+    before = set(os.listdir(store.root / "containers"))
+    assert root < pages
+    with (store.root / "wherry.db").open("r+b") as file:
+        file.seek((pages - 3) * size)
+        file.write(b"\xff" * size)
+    result = store("system", "check")
+    assert result.code == 1
+    assert "is damaged" in result.out
+    result = store("system", "check", "--repair")
+    assert (result.code, "(mended)" in result.out) == (0, True), str(result)
+    assert store.ok("system", "check") == ""
+    known = set(store.ok("ps", "-a", "-q", "--no-trunc").split())
+    (aside,) = [name for name in os.listdir(store.root) if name.startswith("damaged-")]
+    kept = set(os.listdir(store.root / aside / "containers"))
+    assert known | kept == before
+    assert not known & kept
+    assert len(known) > 20
+    assert store.ok("run", "--rm", "busybox", "echo", "fine") == "fine\n"
+
+
+def test_a_file_that_is_no_database(store: Wherry) -> None:
+    container = identity(store)
+    for suffix in ("-wal", "-shm"):
+        (store.root / f"wherry.db{suffix}").unlink(missing_ok=True)
+    (store.root / "wherry.db").write_bytes(b"no database\n" * 1000)
+    assert "is damaged" in store("ps").err
+    assert store("system", "check").code == 1
+    store.ok("system", "check", "--repair")
+    assert store.ok("ps", "-a", "-q") == ""
+    (aside,) = [name for name in os.listdir(store.root) if name.startswith("damaged-")]
+    assert (store.root / aside / "containers" / container / "upper" / "kept").read_text() == "kept\n"
+
+
+@pytest.mark.needs("root")
+def test_a_database_that_is_in_use_is_not_replaced(wherry_as: Callable[..., Wherry]) -> None:
+    box = wherry_as()
+    archive = images.busybox().docker_archive(box.directory / "image.tar", "busybox:latest")
+    box.load(archive)
+    box.ok("run", "-d", "--network", "none", "--name", "one", "busybox", "sleep", "60")
+    with closing(sqlite3.connect(box.root / "wherry.db")) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with (box.root / "wherry.db").open("r+b") as file:
+        file.write(b"\xff" * 4096)
+    result = box("system", "check", "--repair")
+    assert result.code == 1
+    assert "containers are running" in result.out
+    for pid in leaks.processes_of(box.directory):
+        kill_and_wait(pid)
+    box.ok("system", "check", "--repair")
