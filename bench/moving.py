@@ -20,7 +20,7 @@ WHEELS = ("numpy", "scipy", "scikit-learn", "pandas", "joblib", "threadpoolctl",
           "tzdata")  # fmt: skip
 PYTHON = "/usr/bin/python3"
 SITE = "usr/local/lib/python3/site-packages"
-LAYERS, LAYER_SIZE = 20, 6 << 20
+LAYERS, LAYER_SIZE = 20, 16 << 20
 
 
 def wheels() -> list[Path]:
@@ -71,7 +71,7 @@ def machine_learning() -> images.Built:
 
 
 def twenty(directory: Path, number: int) -> images.Built:
-    """busybox and twenty layers of 6 MB; the last is another for each ``number``."""
+    """busybox and twenty layers of 16 MB; the last is another for each ``number``."""
     text, code = layer._material(layer.random.Random(layer.SEED))
     layers: list[images.Layer | bytes] = []
     for at in range(LAYERS):

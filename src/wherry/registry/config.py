@@ -5,7 +5,6 @@ Later files override earlier ones, registry by registry and key by key, so a use
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -155,6 +154,8 @@ def _read(file: str) -> dict[str, Any]:
         raise InvalidArgument(f"{file}: {(error.strerror or str(error)).lower()}") from None
     if len(data) > _MAX_FILE:
         raise InvalidArgument(f"{file}: larger than {_MAX_FILE} bytes")
+    import tomllib  # a tenth of the start of a pull, and most people have no such file
+
     try:
         return tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

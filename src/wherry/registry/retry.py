@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import time
-from email.utils import parsedate_to_datetime
 
 from wherry.errors import Cancelled
 from wherry.record import Record
@@ -65,6 +64,8 @@ def retry_after(value: str | None) -> float:
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value) if len(value) < 10 else float("inf")
+    from email.utils import parsedate_to_datetime  # slow to import, and rarely needed
+
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError, IndexError):
