@@ -209,6 +209,22 @@ SAME = [
             {{.State.Running}} {{.State.Pid}}' NAME && rm -f NAME
         create -m 1 busybox && create -m nonsense busybox && create --pull never nosuch
     """, words=False),
+    *_cases("events and volumes", """
+        events --since 1m --until 1h
+        events --since nonsense --until 0s
+        events --until 0s --format '{{'
+        volume create NAME && volume create NAME && volume ls --filter name=NAME && volume ls -q --filter name=NAME && \
+            volume inspect -f '{{.Name}} {{.Driver}} {{.Scope}}' NAME && R -v NAME:/v busybox touch /v/x && \
+            R -v NAME:/v busybox ls /v && volume rm NAME && volume rm NAME && volume rm -f NAME && volume inspect NAME
+        volume create --label a=b -o type=tmpfs -o device=tmpfs -o o=size=1m NAME && \
+            volume inspect -f '{{.Options}} {{.Labels}}' NAME && R -v NAME:/v busybox sh -c 'df -m /v | tail -1' && \
+            volume rm NAME
+        volume inspect -f '{{.Name}}' nosuch && inspect -f '{{.Id}}' nosuch && inspect --type container nosuch
+        volume create -o nonsense=1 NAME && volume create -o type=tmpfs NAME && volume create -d nosuch NAME && \
+            volume create x && volume create a/b && volume ls --filter nosuch=1 && volume ls --filter dangling=x
+        create --name NAME --network none -v NAME:/v busybox && volume rm NAME && volume ls -q --filter name=NAME && \
+            rm -v NAME && volume ls -q --filter name=NAME && volume rm NAME
+    """, words=False),
     *_cases("files of a container", """
         run --name NAME --network none busybox mkdir -p /a/b && diff NAME && rm NAME
         run --name NAME --network none busybox rm -r /opt && diff NAME && rm NAME

@@ -98,7 +98,7 @@ def show(names: Sequence[str], find: Callable[[str], dict[str, Any]], form: str)
             found.append(find(name))
         except NotFound as error:
             errors.append(error)
-    out = _text(found, form) if template is None else "".join([_line(template, one) for one in found])
+    out = _text(found, form) if template is None else "".join([_line(template, one) for one in found]) or "\n"
     if template is not None and sys.stdout.isatty():
         from wherry.cli.format import visible
 
