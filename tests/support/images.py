@@ -340,6 +340,17 @@ LIBRARY_PACKAGES = (
     "libcrypt1",
 )  # fmt: skip
 
+NGINX_PACKAGES = (
+    "libc6", "zlib1g", "libssl3", "libcrypt1", "libpcre2-8-0", "libtinfo6", "bash", "nginx-common", "nginx",
+)  # fmt: skip
+NGINX = """\
+user alice;
+worker_processes 1;
+pid /run/nginx.pid;
+events { worker_connections 64; }
+http { server { listen 80; root /usr/share/nginx/html; } }
+"""
+
 
 class NoPackages(Exception):
     """This machine has no dpkg, or a package can neither be found nor fetched."""
@@ -541,6 +552,34 @@ def python() -> Built:
         return Image([base, second, third], config).build(directory)
 
     return cached("python", BUSYBOX_PACKAGES + LIBRARY_PACKAGES + python_packages(), build)
+
+
+def nginx() -> Built:
+    """Two layers: busybox with bash and the C library, and the distribution's nginx, which serves its welcome page.
+
+    As in the official image, its logs are the standard streams and SIGQUIT stops it.
+    """
+    wanted = ("usr/sbin/nginx", "usr/share/nginx/html")
+
+    def build(directory: Path, files: dict[str, Path]) -> Built:
+        known: set[str] = set()
+        base = add_busybox(skeleton(Layer(), known), files)
+        libraries = {name: path for name, path in files.items() if _is_library(name) or name == "usr/bin/bash"}
+        add_files(base, libraries, known)
+        server = add_files(Layer(), {name: path for name, path in files.items() if name.startswith(wanted)}, known)
+        for name in ("etc/nginx", "var/log", "var/log/nginx", "var/lib/nginx"):
+            server.directory(name)
+        server.file("etc/nginx/nginx.conf", NGINX)
+        server.symlink("var/log/nginx/access.log", "/dev/stdout").symlink("var/log/nginx/error.log", "/dev/stderr")
+        config = {
+            "Env": [PATH],
+            "Cmd": ["nginx", "-g", "daemon off;"],
+            "ExposedPorts": {"80/tcp": {}},
+            "StopSignal": "SIGQUIT",
+        }
+        return Image([base, server], config).build(directory)
+
+    return cached("nginx", BUSYBOX_PACKAGES + NGINX_PACKAGES, build)
 
 
 def _is_library(name: str) -> bool:

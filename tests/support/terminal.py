@@ -74,6 +74,11 @@ class Terminal:
                 self.screen += os.read(self.master, 65536)
         return self.process.returncode
 
+    def drain(self) -> None:
+        """Read what has been written and not been read."""
+        while select.select([self.master], [], [], 0)[0]:
+            self.screen += os.read(self.master, 65536)
+
     def mode_is_restored(self) -> bool:
         """Whether the terminal's mode is what it was before the command."""
         return termios.tcgetattr(self.slave) == self.before
