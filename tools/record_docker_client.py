@@ -228,9 +228,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = re.sub(r"^/v1\.\d+", "", self.path.partition("?")[0])
+        with_ports = [
+            {**CONTAINERS[1], "Id": f"{number:064x}", "Ports": ports}
+            for number, ports in enumerate(recorded_objects.PORTS)
+        ]
         answers: dict[str, Any] = {
             "/_ping": "OK",
-            "/containers/json": CONTAINERS,
+            "/containers/json": with_ports if "all=1" in self.path else CONTAINERS,
             "/images/json": IMAGES,
             "/images/x/history": HISTORY,
             "/images/x/json": INSPECT,
@@ -283,6 +287,7 @@ def main() -> int:
         rendered = [run(docker, ["context", "inspect", "--format", text], "/var/run/docker.sock") for text in templates]
         lists = [run(docker, arguments, socket) for arguments in LISTS]
         objects = [run(docker, arguments, socket) for arguments in recorded_objects.RUNS]
+        ports = run(docker, ["ps", "-a", "--format", "{{.Ports}}"], socket)["out"].split("\n")[:-1]
         server.shutdown()
     helps = {name: run(docker, [*name.split(), "--help"], "/nowhere")["out"] for name in HELPS}
     version = subprocess.run([docker, "--version"], capture_output=True, text=True, check=True).stdout.strip()
@@ -308,6 +313,7 @@ def main() -> int:
             "disk usage": recorded_objects.DISK_USAGE,
             "samples": recorded_objects.SAMPLES,
             "pruned": recorded_objects.PRUNED,
+            "ports": [list(one) for one in zip(recorded_objects.PORTS, ports, strict=True)],
             "runs": objects,
         },
     }

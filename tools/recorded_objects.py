@@ -131,6 +131,28 @@ ANSWERS: dict[str, Any] = {
 }
 
 
+def _port(private: int, public: int = 0, address: str = "", protocol: str = "tcp") -> dict[str, Any]:
+    known = {"IP": address, "PrivatePort": private, "PublicPort": public, "Type": protocol}
+    return {name: value for name, value in known.items() if value}
+
+
+_ANY = "0.0.0.0"
+PORTS: list[list[dict[str, Any]]] = [
+    [],
+    [_port(80)],
+    [_port(80), _port(443), _port(81), _port(82, protocol="udp")],
+    [_port(80, 8080, _ANY), _port(80, 8080, "::")],
+    [_port(80, 80, _ANY), _port(80, 80, "::")],
+    [_port(80, 80, _ANY), _port(81, 81, _ANY), _port(82, 82, _ANY), _port(90)],
+    [_port(8000, 9000, _ANY), _port(8001, 9001, _ANY), _port(8002, 9002, _ANY)],
+    [_port(53, 53, "127.0.0.1", "udp"), _port(53, 53, "127.0.0.1"), _port(100), _port(101), _port(103)],
+    [_port(80, 80, _ANY), _port(82, 82, _ANY), _port(83, 83, _ANY)],
+    [_port(80, 80, "::1"), _port(81, 81, "::1")],
+    [_port(80, 80, _ANY), _port(80, 8080, "127.0.0.1"), _port(80, 81, _ANY)],
+]
+"""What containers publish and expose: `ps -a` of the made-up daemon shows a container for each."""
+
+
 def _each(words: str, *several: str) -> list[list[str]]:
     return [[*words.split(), *(more.split("~") if more else [])] for more in several]
 

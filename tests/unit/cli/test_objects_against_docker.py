@@ -15,6 +15,7 @@ import pytest
 from wherry.cli import main as entry
 from wherry.cli import parser
 from wherry.cli.main import Call, load
+from wherry.cli.ports import display
 from wherry.engine.images import Removed
 from wherry.engine.prune import Pruned
 from wherry.errors import NotFound, WherryError
@@ -91,6 +92,11 @@ def run(arguments: list[str]) -> str:
     with contextlib.redirect_stdout(out):
         module.main(Call(path, values, words, {}))
     return out.getvalue()
+
+
+@pytest.mark.parametrize(("ports", "expected"), RECORDED["ports"])
+def test_ports(ports: list[dict[str, Any]], expected: str) -> None:
+    assert display(ports) == expected
 
 
 @pytest.mark.parametrize("recorded", RUNS, ids=[name(one) for one in RUNS])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from wherry.cli.stats_list import cpu_percent, memory
 from wherry.engine import stats
 from wherry.engine.engine import Engine
+from wherry.errors import NotFound
 from wherry.linux.cgroup.stats import BlockIO, Stats
+from wherry.store import containers
 from wherry.store.containers import ContainerRow
 
 ZEROS = " 0" * 4
@@ -56,3 +60,20 @@ def test_percentages_are_of_one_processor() -> None:
     now = {"cpu_usage": {"total_usage": 110}, "system_cpu_usage": 1200, "online_cpus": 2}
     assert cpu_percent({"cpu_stats": now, "precpu_stats": before}) == 100.0
     assert cpu_percent({"cpu_stats": before, "precpu_stats": now}) == 0.0
+
+
+def test_a_stream_ends_when_its_reader_or_the_container_goes(engine: Engine) -> None:
+    containers.insert(engine.db, ContainerRow("a" * 64, "web", record="{}", status="exited"))
+    assert stats.once(engine, "web")["id"] == "a" * 64
+    reader, writer = os.pipe()
+    found = stats.stream(engine, "web", reader)
+    assert next(found)["name"] == "/web"
+    os.close(writer)
+    assert list(found) == []
+    os.close(reader)
+    found = stats.stream(engine, "web")
+    next(found)
+    containers.delete(engine.db, "a" * 64)
+    assert list(found) == []
+    with pytest.raises(NotFound):
+        stats.stream(engine, "web")
