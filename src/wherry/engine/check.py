@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from wherry.engine import check_content, check_host
+from wherry.engine import check_content, check_digests, check_host
 from wherry.engine.clean import remove_tree
 from wherry.engine.containers import ALIVE, find, load, monitor_lock
 from wherry.engine.problem import Problem
@@ -43,8 +43,11 @@ class Finding(Record):
 MENDED = "mended"
 
 
-def check(engine: Engine, *, repair: bool = False) -> Iterator[Finding]:
-    """Every problem, as it is found; with ``repair`` each is mended, where that can be."""
+def check(engine: Engine, *, repair: bool = False, quick: bool = False) -> Iterator[Finding]:
+    """Every problem, as it is found; with ``repair`` each is mended, where that can be.
+
+    ``quick`` leaves out `READING`: it takes as long as reading everything.
+    """
     damage = _damage(engine)
     if damage:
         if not repair:
@@ -53,7 +56,7 @@ def check(engine: Engine, *, repair: bool = False) -> Iterator[Finding]:
         yield Finding(damage, _try(_salvage, engine))
         if _damage(engine):
             return
-    for one in CHECKS:
+    for one in CHECKS if quick else (*CHECKS, *READING):
         for problem in one(engine):
             if not repair:
                 yield Finding(problem.what)
@@ -221,5 +224,9 @@ CHECKS: tuple[Check, ...] = (
     check_host.ids,
     check_content.half_made,
     check_content.layers,
+    check_digests.missing,
 )
 """In this order: what is mended first makes others go away."""
+
+READING: tuple[Check, ...] = (check_digests.blobs, check_digests.tars)
+"""Those that read the whole content of images."""

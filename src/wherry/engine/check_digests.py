@@ -1,0 +1,61 @@
+"""What `wherry system check` reads whole: blobs and layers, compared with their digests.
+
+A layer that is kept as a tar is what its diff id says, or is damaged; a layer that is unpacked into a directory has no
+digest of its own, and cannot be compared.
+"""
+
+from __future__ import annotations
+
+import os
+
+from wherry.engine.problem import Problem
+from wherry.errors import NotFound
+from wherry.oci import digest as digests
+from wherry.rootfs.erofs import TAR
+from wherry.store import gc, images
+from wherry.store import layers as rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wherry.engine.engine import Engine
+
+_PIECE = 1 << 20
+
+
+def blobs(engine: Engine) -> Iterator[Problem]:
+    """Blobs whose content is not what their names say."""
+    for digest in sorted(engine.content.list_all()):
+        try:
+            good = engine.content.verify(digest)
+        except NotFound:
+            continue  # removed meanwhile
+        if not good:
+            yield Problem(f"blob {digest} is damaged; mended, it can be pulled again", engine.content.delete, (digest,))
+
+
+def missing(engine: Engine) -> Iterator[Problem]:
+    """Images that lack a blob: they run, but can be neither saved nor pushed where it is not."""
+    for row in images.list_all(engine.db):
+        for digest in sorted(gc.image_blobs(engine.content, row)):
+            if not engine.content.has(digest) and images.get(engine.db, row.id) is not None:
+                names = [name.reference for name in images.names(engine.db, row.id)]
+                yield Problem(f"image {names[0] if names else row.id} lacks the blob {digest}: pull it again")
+
+
+def tars(engine: Engine) -> Iterator[Problem]:
+    """Layers kept as tars that are not what their diff ids say."""
+    for row in rows.list_all(engine.db):
+        if not engine.tars.has(row.diff_id):
+            continue
+        try:
+            with open(f"{engine.tars.path(row.diff_id)}/{TAR}", "rb", buffering=0) as file:
+                check = digests.hasher(row.diff_id)
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+                while piece := file.read(_PIECE):
+                    check.update(piece)
+        except FileNotFoundError:
+            continue  # removed meanwhile
+        if check.hexdigest() != digests.hex_part(row.diff_id):
+            yield Problem(f"layer {row.diff_id} is damaged: remove the images that have it, and pull them again")

@@ -1,0 +1,51 @@
+"""``wherry system check`` and damaged blobs and layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.command import Wherry
+from support.images import Built
+from support.registry import Registry
+
+pytestmark = pytest.mark.needs("registry")
+
+
+def damage(path: Path) -> None:
+    """One bit in the middle."""
+    body = bytearray(path.read_bytes())
+    body[len(body) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(body)
+
+
+def test_a_damaged_blob(anyone: Wherry, registry: Registry, busybox: Built) -> None:
+    name = registry.push(busybox, "check/blob:1")
+    anyone.ok("pull", "-q", name)
+    assert anyone.ok("system", "check") == ""
+    layer = busybox.manifest["layers"][0]["digest"]
+    damage(anyone.root / "blobs" / layer.replace(":", "/"))
+    assert anyone.ok("system", "check", "--quick") == ""
+    found = anyone("system", "check")
+    assert (found.code, found.out) == (1, f"blob {layer} is damaged; mended, it can be pulled again\n")
+    assert "(mended)" in anyone("system", "check", "--repair").out
+    left = anyone("system", "check")
+    assert (left.code, left.out) == (1, f"image {name} lacks the blob {layer}: pull it again\n")
+    anyone.ok("pull", "-q", name)
+    assert anyone.ok("system", "check") == ""
+
+
+@pytest.mark.needs("root", "erofs")
+def test_a_damaged_layer(wherry: Wherry, registry: Registry, busybox: Built) -> None:
+    wherry.ok("pull", "-q", registry.push(busybox, "check/layer:1"))
+    diff_id = busybox.config["rootfs"]["diff_ids"][0]
+    tars = list((wherry.root / "erofs" / diff_id.partition(":")[2]).glob("tar"))
+    if not tars:  # this machine's store unpacks layers: nothing to compare
+        assert wherry.ok("system", "check") == ""
+        return
+    damage(tars[0])
+    found = wherry("system", "check")
+    assert found.code == 1
+    assert found.out.startswith(f"layer {diff_id} is damaged")
