@@ -1,6 +1,6 @@
 """Compare Wherry with docker, podman, runc and crun on this machine, and write down what came out.
 
-    bench/run.py [--rounds N] [--pulls N] [--only run,runtime,pull,ml,push] [--no-readme]
+    bench/run.py [--rounds N] [--pulls N] [--only run,exec,output,runtime,pull,ml,push] [--no-readme]
 
 Everything is repeated in rounds: in each, every subject does its turn once, in an order that changes, so that a slow
 minute of the machine is a slow minute for all.  The table gives medians and ratios; the samples are in
@@ -129,6 +129,41 @@ def bench_run(engines: dict[str, Any], archive: Path, rounds: int) -> dict[str, 
     return series.result()
 
 
+def bench_exec(engines: dict[str, Any], archive: Path, rounds: int) -> dict[str, Any]:
+    series = Series("exec CONTAINER true")
+    turns: dict[str, Callable[[], float]] = {}
+    sleep = ("run", "-d", "--name", "sleeper", "--network", "none", subjects.IMAGE, "sleep", "9999")
+    for name, engine in engines.items():
+        try:
+            engine.load(archive)
+            engine.time([*engine.base, *sleep])
+        except measure.Failed as error:
+            series.failures[name] = str(error)
+            continue
+        turns[name] = lambda engine=engine: engine.time([*engine.base, "exec", "sleeper", "true"])
+    series.collect(turns, rounds)
+    for name in turns:
+        engines[name].time([*engines[name].base, "rm", "-f", "sleeper"])
+    return series.result()
+
+
+def bench_output(engines: dict[str, Any], archive: Path, rounds: int) -> dict[str, Any]:
+    """Lines of 100 bytes, logged as json-file and read by the client."""
+    series = Series("256 MB of output, to the log and to the client")
+    line = "x" * 99
+    log = ("--log-driver", "json-file", subjects.IMAGE, "sh", "-c", f"yes {line} | head -c 256m")
+    turns: dict[str, Callable[[], float]] = {}
+    for name, engine in engines.items():
+        try:
+            engine.load(archive)
+        except measure.Failed as error:
+            series.failures[name] = str(error)
+            continue
+        turns[name] = lambda engine=engine: engine.time(engine.run(*log))
+    series.collect(turns, rounds, warm_up=1)
+    return series.result()
+
+
 def bench_runtime(runtimes: dict[str, Any], bundle: Path, rounds: int) -> dict[str, Any]:
     series = Series("the runtime alone, one bundle with limits")
     series.collect({name: lambda one=one: one.run_bundle(bundle) for name, one in runtimes.items()}, rounds)
@@ -234,7 +269,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--pulls", type=int, default=5)
-    parser.add_argument("--only", default="run,runtime,pull,ml,push")
+    parser.add_argument("--only", default="run,exec,output,runtime,pull,ml,push")
     parser.add_argument("--no-readme", action="store_true")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -252,13 +287,19 @@ def main() -> int:
         image = images.busybox()
         archive = image.docker_archive(directory / "busybox.tar", subjects.IMAGE)
         kinds: list[type[subjects.Subject]] = [subjects.Wherry, subjects.Docker, subjects.Podman]
-        if {"run", "pull", "ml", "push"} & set(parts):
+        if {"run", "exec", "output", "pull", "ml", "push"} & set(parts):
             engines = open_all(kinds, directory, absent)
         if "runtime" in parts:
             runtimes = open_all([subjects.OurRuntime, subjects.Runc, subjects.Crun], directory, absent)
         if "run" in parts:
             note("run")
             document["results"]["run"] = bench_run(engines, archive, options.rounds)
+        if "exec" in parts:
+            note("exec")
+            document["results"]["exec"] = bench_exec(engines, archive, options.rounds)
+        if "output" in parts:
+            note("output")
+            document["results"]["output"] = bench_output(engines, archive, options.pulls)
         if "runtime" in parts:
             note("runtime")
             bundle = subjects.make_bundle(directory / "bundle", lambda target: extract(image, target))

@@ -9,13 +9,23 @@ BEGIN, END = "<!-- bench: made by `make bench` -->", "<!-- /bench -->"
 GOALS = {
     ("run", "docker"): "≤ 0.20",
     ("run", "podman"): "≤ 0.50",
+    ("exec", "docker"): "≤ 0.40",
+    ("output", "docker"): "≤ 1.25",
     ("runtime", "runc"): "≤ 1.00",
     ("pull", "docker"): "≤ 0.50",
     ("ml", "docker"): "≤ 0.25",
     ("push", "docker"): "≤ 0.33",
 }
-OURS = {"run": "wherry", "runtime": "wherry runtime", "pull": "wherry", "ml": "wherry", "push": "wherry"}
-UNITS = {"run": "ms", "runtime": "ms", "pull": "s", "ml": "s", "push": "ms"}
+OURS = {
+    "run": "wherry",
+    "exec": "wherry",
+    "output": "wherry",
+    "runtime": "wherry runtime",
+    "pull": "wherry",
+    "ml": "wherry",
+    "push": "wherry",
+}
+UNITS = {"run": "ms", "exec": "ms", "output": "s", "runtime": "ms", "pull": "s", "ml": "s", "push": "ms"}
 
 
 def _number(value: float, unit: str) -> str:
@@ -47,7 +57,7 @@ def render(document: dict[str, Any]) -> str:
         "| what | by | median (best) | wherry / it | goal | peak memory |",
         "|---|---|--:|--:|--:|--:|",
     ]
-    for part in ("run", "runtime", "pull", "ml", "push"):
+    for part in ("run", "exec", "output", "runtime", "pull", "ml", "push"):
         if part in document["results"]:
             lines += _rows(part, document)
     processor = about["processor"] or about["machine"]

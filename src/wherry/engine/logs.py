@@ -40,7 +40,8 @@ def read(engine: Engine, name: str, wanted: Wanted) -> Iterator[list[Entry]]:
     row = find(engine, name)
     driver = load(row).options.log_driver or DEFAULT
     if driver not in READABLE:
-        raise NotSupported("configured logging driver does not support reading", hint=f"{name} keeps no log")
+        hint = f"journalctl CONTAINER_ID_FULL={row.id}" if driver == "journald" else f"{name} keeps no log"
+        raise NotSupported("configured logging driver does not support reading", hint=hint)
     call = call_monitor(engine, row) if wanted.follow and row.status in ALIVE else None
     path = log_path(engine.layout.container(row.id), row.id, driver)
     watch = _watch(os.path.dirname(path)) if call is not None else -1

@@ -125,3 +125,10 @@ def test_names_and_tags() -> None:
     assert journal_name("__a.b-C9é") == "A_B_C9_"
     assert tag("plain", {}) == "plain"
     assert tag("{{ .Name }}-{{.ID}}", {"Name": "n", "ID": "i"}) == "n-i"
+
+
+def test_what_can_be_read_has_a_format() -> None:
+    from wherry.container.logging import READABLE
+    from wherry.monitor.log_records import FORMATS
+
+    assert set(READABLE) == set(FORMATS)
