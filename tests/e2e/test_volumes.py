@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.command import Wherry, wait_for
+from support.command import Wherry, kill_and_wait, wait_for
 
 
 def name() -> str:
@@ -128,6 +128,28 @@ def test_a_file_system_of_its_own(as_root: Wherry) -> None:
     box.ok("rm", "-f", container)
     wait_for(lambda: not mounted(volume))
     box.ok("volume", "rm", volume)
+
+
+def test_a_monitor_that_is_killed_leaves_no_mount(as_root: Wherry) -> None:
+    """Whoever looks at the container next puts that right; what another one uses stays."""
+    box, volume, first, second = as_root, name(), name(), name()
+    box.ok("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", volume)
+    for container in (first, second):
+        box.ok("run", "-d", "--name", container, "-v", f"{volume}:/data", "busybox", "sleep", "99")
+    for container, left in ((first, True), (second, False)):
+        pid = box.ok("inspect", "-f", "{{.State.Pid}}", container).strip()
+        kill_and_wait(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]))
+        wait_for(lambda: box.ok("inspect", "-f", "{{.State.Status}}", container).strip() == "exited")  # noqa: B023
+        assert mounted(volume) is left
+    box.ok("rm", first, second)
+    box.ok("volume", "rm", volume)
+
+
+def test_what_a_killed_remover_left_is_swept(as_root: Wherry) -> None:
+    left = as_root.root / "volumes" / f".removing-{name()}"
+    (left / "_data").mkdir(parents=True)
+    as_root.ok("volume", "prune", "-f", "--filter", "label=nothing has it")
+    assert not left.exists()
 
 
 def test_a_file_system_that_cannot_be_mounted(as_root: Wherry) -> None:

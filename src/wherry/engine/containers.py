@@ -153,6 +153,10 @@ def bury(engine: Engine, row: ContainerRow) -> None:
     from wherry.engine.network import undo
 
     undo(engine, record)
+    if record.mounts:
+        from wherry.engine import local_driver
+
+        local_driver.detach(engine, record)
     if record.options.auto_remove:
         with engine.db.transaction():
             events.of_container(engine.db, record, "die", exitCode=str(code))

@@ -177,6 +177,7 @@ def prune(engine: Engine, filters: Mapping[str, Sequence[str]], *, everything: b
     from wherry.engine.prune import allowed, keeps
 
     allowed(filters, ("label", "label!"))
+    sweep(engine)
     used, removed, freed = users(engine), [], 0
     for row in rows.list_all(engine.db):
         labels = dict(row.labels)
