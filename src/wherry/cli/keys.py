@@ -8,12 +8,14 @@ _CONTROL = "@abcdefghijklmnopqrstuvwxyz[\\]^_"
 
 
 def detach_keys(text: str) -> bytes:
-    """Keys separated by commas, each one character or ``ctrl-`` and one of ``a-z @ [ \\ ] ^ _``; empty for none.
+    """Keys separated by commas, each one character or ``ctrl-`` and one of ``a-z @ [ \\ ] ^ _``.
+
+    Without any it is the default, ctrl-p and ctrl-q, as in Docker.
 
     Raises `InvalidArgument`.
     """
     keys = bytearray()
-    for key in text.split(",") if text else ():
+    for key in text.split(",") if text else ("ctrl-p", "ctrl-q"):
         if len(key) == 1 and key.isascii():
             keys.append(ord(key))
         elif key.startswith("ctrl-") and len(key) == 6 and key[5] in _CONTROL:

@@ -10,7 +10,7 @@ import _signal  # type: ignore[import-not-found]
 import os
 import select
 
-from wherry.errors import Cancelled, InvalidArgument, WherryError
+from wherry.errors import Cancelled, WherryError
 from wherry.monitor.protocol import CONTROL, MAX_PAYLOAD, STDERR, STDIN, STDOUT, Decoder, control, frame, parse_control
 from wherry.record import Record
 
@@ -212,23 +212,6 @@ class Client:
             pass
         except OSError:  # the monitor is ending: what it said last is still to be read
             self._pending.clear()
-
-
-def detach_keys(text: str) -> bytes:
-    """The bytes of ``--detach-keys`` text: comma-separated single characters or ``ctrl-X``; "" is ctrl-p,ctrl-q.
-
-    Raises `InvalidArgument` (moby/term, ``ToBytes``).
-    """
-    keys = bytearray()
-    for word in text.split(",") if text else ("ctrl-p", "ctrl-q"):
-        value = word.removeprefix("ctrl-") if word.startswith("ctrl-") else ""
-        if len(value) == 1 and ("a" <= value <= "z" or value in "@[\\]^_"):
-            keys.append(ord(value) & 0x1F)
-        elif len(word) == 1 and word.isascii():
-            keys += word.encode()
-        else:
-            raise InvalidArgument(f"invalid detach keys ({text}): unknown character: '{word}'")
-    return bytes(keys)
 
 
 def terminal_size(*descriptors: int | None) -> tuple[int, int] | None:

@@ -214,7 +214,7 @@ def test_a_terminal_needs_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("ctrl-p,ctrl-q", b"\x10\x11"),
         ("a", b"a"),
-        ("", b""),
+        ("", b"\x10\x11"),
         ("ctrl-@,ctrl-[,ctrl-_", b"\x00\x1b\x1f"),
         ("ctrl-\\", b"\x1c"),
     ],

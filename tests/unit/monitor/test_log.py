@@ -50,7 +50,7 @@ def test_a_long_line_is_written_in_pieces_and_nothing_is_lost(tmp_path: Path) ->
 
 
 def test_what_is_written_is_what_docker_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As docker 26.1 writes it, seen with the same output and options."""
+    """As docker 20.10 writes it, seen with the same output and options."""
     moments = iter((1_767_225_600_120_000_000, 1_767_225_601_000_000_000))
     monkeypatch.setattr("time.time_ns", lambda: next(moments))
     log = JSONFileLog(str(tmp_path / "log"), attributes={"x": 'q<"', "A": "b"})
