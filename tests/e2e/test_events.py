@@ -7,6 +7,7 @@ import time
 import uuid
 
 from support.command import Wherry, wait_for
+from support.terminal import Terminal
 
 
 def name() -> str:
@@ -58,6 +59,25 @@ def test_a_run_that_is_watched_and_one_that_cannot_start(box: Wherry) -> None:
     assert actions(box, container) == ["create", "attach", "start", "die", "destroy"]
     assert box("run", "--rm", "--name", f"{container}-2", "busybox", "nothere").code == 127
     wait_for(lambda: actions(box, f"{container}-2") == ["create", "destroy"])
+
+
+def test_who_watches_and_leaves(box: Wherry) -> None:
+    container = name()
+    with Terminal(box, "run", "-it", "--name", container, "busybox", "sh", "-c", "echo here; sleep 60") as terminal:
+        terminal.expect("here")
+        terminal.type("\x10\x11")
+        assert terminal.end() == 0
+    found = actions(box, container)
+    assert [one for one in found if one != "resize"] == ["create", "attach", "start", "detach"] and "resize" in found
+    box.ok("kill", container)
+    box.ok("wait", container)
+    with Terminal(box, "start", "-ai", container) as terminal:
+        terminal.expect("here")
+        terminal.type("\x10\x11")
+        assert terminal.end() == 0
+    found = [one for one in actions(box, container) if one != "resize"]
+    assert found[4:] == ["kill", "die", "attach", "start", "detach"]
+    box.ok("rm", "-f", container)
 
 
 def test_volumes_are_mounted_and_go(box: Wherry) -> None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wherry.container.options import ContainerOptions
     from wherry.engine.engine import Engine
     from wherry.engine.progress import Progress
@@ -26,8 +28,8 @@ def run(engine: Engine, options: ContainerOptions, streams: Streams, progress: P
 
     with new_monitor(engine, options.network_mode) as monitor:
         image = get_image(engine, options, progress)
-        start_container(engine, options, image, monitor)
-    return stay(monitor, streams)
+        identity = start_container(engine, options, image, monitor)
+    return stay(monitor, streams, lambda: told_detached(engine, identity))
 
 
 def run_detached(engine: Engine, options: ContainerOptions, progress: Progress) -> str:
@@ -93,8 +95,11 @@ def start_container(engine: Engine, options: ContainerOptions, image: ImageRow, 
     return container.id
 
 
-def stay(monitor: Monitor, streams: Streams) -> int:
-    """Join the caller's streams to the container's until it exits; raises what kept it from starting."""
+def stay(monitor: Monitor, streams: Streams, on_detach: Callable[[], None] | None = None) -> int:
+    """Join the caller's streams to the container's until it exits; raises what kept it from starting.
+
+    ``on_detach`` is called when the person left it running.
+    """
     from wherry.monitor.client import Client
     from wherry.monitor.protocol import raise_error
 
@@ -102,4 +107,18 @@ def stay(monitor: Monitor, streams: Streams) -> int:
         outcome = client.relay()
     if outcome.error is not None:
         raise_error(outcome.error)
+    if outcome.exit_code is None and on_detach is not None:
+        on_detach()
     return outcome.exit_code or 0
+
+
+def told_detached(engine: Engine, name: str) -> None:
+    """A person has left a container that goes on."""
+    from wherry.engine import events
+    from wherry.engine.containers import find, load
+    from wherry.errors import NotFound
+
+    try:
+        events.of_container(engine.db, load(find(engine, name)), "detach")
+    except NotFound:
+        pass  # it has ended since, and --rm has removed it

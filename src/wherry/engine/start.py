@@ -97,7 +97,7 @@ def start_attached(engine: Engine, name: str, streams: Streams) -> int:
 
     One that is running already is only attached to.  Raises what `start` does.
     """
-    from wherry.engine.run import stay
+    from wherry.engine.run import stay, told_detached
     from wherry.errors import NotModified
 
     try:
@@ -108,7 +108,7 @@ def start_attached(engine: Engine, name: str, streams: Streams) -> int:
             joined = streams.replace(terminal=terminal, sig_proxy=streams.sig_proxy and not terminal, stdin=stdin)
             attach = (stdin is not None, streams.stdout is not None, streams.stderr is not None)
             begin(engine, record, monitor, attach=attach, new=False)
-            return stay(monitor, joined)
+            return stay(monitor, joined, lambda: told_detached(engine, record.id))
     except NotModified:
         from wherry.engine.attach import attach as attach_to
 
