@@ -238,6 +238,22 @@ def test_a_refusal_in_the_middle_leaves_no_name(
     wherry.ok("push", f"{server.host}/x:1")
 
 
+def test_what_was_committed(wherry_as: Callable[..., Wherry], registry_with: Start, busybox: Built) -> None:
+    """The base's layers stay as they came; the new one is compressed; another machine sees the change."""
+    registry, here, there = registry_with(), wherry_as(), wherry_as()
+    base = registry.push(busybox, "base:1")
+    here.ok("run", "--name", "made", "--network", "none", base, "sh", "-c", "echo changed > /file")
+    name = f"{registry.host}/mine:1"
+    here.ok("commit", "made", name)
+    here.ok("rm", "made")
+    here.ok("push", "-q", name)
+    layers = manifest_of(registry, "mine", "1")["layers"]
+    assert isinstance(layers, list)
+    assert layers[0]["digest"] == busybox.manifest["layers"][0]["digest"]
+    assert layers[1]["mediaType"].endswith("gzip")
+    assert there.ok("run", "--rm", "--network", "none", name, "cat", "/file").endswith("changed\n")
+
+
 def test_a_blob_that_is_gone_is_fetched_back(wherry: Wherry, registry_with: Start, busybox: Built) -> None:
     source, target = registry_with(), registry_with()
     wherry.ok("pull", source.push(busybox, "x"))
