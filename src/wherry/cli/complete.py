@@ -2,7 +2,8 @@
 
 The last word is the one being typed, perhaps empty.  One candidate comes to a line, with a tab and what it is where
 that helps; the last line is ``:0`` when file names may follow as well, ``:4`` when not, as the client of Docker has it.
-Commands and options come from the tables that read them, so nothing here has to be kept up with them.
+Commands and options come from the tables that read them, so nothing here has to be kept up with them
+(docs/decisions/0097-completion.md).
 """
 
 from __future__ import annotations
