@@ -43,7 +43,7 @@ def run(code: str) -> list[Any]:
 
 def test_a_container_end_to_end() -> None:
     made, inside, addresses, routes = run("""
-        socket.do(links.bridge("br0", mac="02:42:00:00:00:01", mtu=1400))
+        socket.do(links.bridge("br0", mac="02:42:00:00:00:01", mtu=1400), links.up("br0"))
         index = links.find(socket, "br0").index
         socket.do(links.address(index, "10.9.0.1/24"), links.address(index, "fd09::1/64"))
         inner.do(
@@ -80,7 +80,7 @@ def test_a_container_end_to_end() -> None:
 
 def test_what_is_listed_is_what_iproute2_lists() -> None:
     ours, theirs, our_addresses, their_addresses, our_routes, their_routes = run("""
-        socket.do(links.bridge("d0"), links.bridge("b0"), links.up("lo"))
+        socket.do(links.bridge("d0"), links.bridge("b0"), links.up("lo"), links.up("d0"))
         socket.do(links.address(2, "10.1.0.1/31"), links.address(2, "fd01::1/64"))
         socket.do(links.device_route("10.2.0.0/16", 2), links.route("10.1.0.0", index=2))
         print(json.dumps([[one.index, one.name, one.kind, one.mac, one.mtu, one.up] for one in links.links(socket)]))

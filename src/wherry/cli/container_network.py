@@ -52,13 +52,13 @@ def _first(first: NetworkOption, values: dict[str, Any]) -> NetworkOption:
     if aliases:
         changes["aliases"] = aliases
     if "link" in values:
-        changes["links"] = tuple([_link(text) for text in values["link"]])
+        changes["links"] = tuple([link(text) for text in values["link"]])
     if "link-local-ip" in values:
         changes["link_local"] = tuple(values["link-local-ip"])
     return first.replace(**changes) if changes else first
 
 
-def _link(text: str) -> str:
+def link(text: str) -> str:
     """``container:alias``; the alias is the name where none is given."""
     name, colon, alias = text.partition(":")
     if not name or ":" in alias or (colon and not alias):

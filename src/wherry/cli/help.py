@@ -21,6 +21,7 @@ GROUPS = {
     "debug": "Look into the engine",
     "image": "Manage images",
     "manifest": "Manage image manifests and manifest lists",
+    "network": "Manage networks",
     "runtime": "Run OCI bundles without the engine",
     "system": "Manage Wherry",
     "volume": "Manage volumes",

@@ -99,23 +99,28 @@ def bring_up(engine: Engine, host: Socket, network_id: str) -> Network:
         return network
     if network.name == DEFAULT:
         network = _default(engine, network)
+    if bridge.is_ours(network):
+        bridge.remove(host, network)  # one that a process was killed over
     with Lock(_HOST_LOCK):
         used = bridge.taken(host)
         if network.name == DEFAULT:
-            if network.bridge == bridge.DEFAULT_NAME and not network.subnets:
-                bridge.remove(host, network)  # of a store that was there before
-                used = bridge.taken(host)
             network = _choose(engine, network, used)
         else:
             bridge.check_free(network.subnets, used)
-        bridge.forward(_marker(engine), ipv6=network.enable_ipv6)
-        bridge.make(host, network)
-    try:
-        save(engine, network)
-    except BaseException:
-        bridge.remove(host, network)
-        raise
+        save(engine, network)  # first: whoever is killed then leaves a bridge that is known
+        make(engine, host, network)
     return network
+
+
+def make(engine: Engine, host: Socket, network: Network) -> None:
+    """Make a bridge whose subnets are known to be free."""
+    bridge.forward(_marker(engine), ipv6=network.enable_ipv6)
+    bridge.make(host, network)
+
+
+def default_name(engine: Engine, network: Network) -> str:
+    """The name that the default bridge has, or will have."""
+    return bridge.name_for(network.id, is_default=engine.paths.root == DEFAULT_ROOT)
 
 
 def _default(engine: Engine, network: Network) -> Network:
@@ -124,7 +129,6 @@ def _default(engine: Engine, network: Network) -> Network:
     from wherry.network.config import load
 
     config = load(engine.paths.config)
-    is_default = engine.paths.root == DEFAULT_ROOT
     subnets = network.subnets
     if config.bip:
         own = Range(config.bip)
@@ -133,7 +137,7 @@ def _default(engine: Engine, network: Network) -> Network:
     if subnets:
         subnets = (subnets[0].replace(ip_range=config.fixed_cidr), *subnets[1:])
     return network.replace(
-        bridge=bridge.name_for(network.id, is_default=is_default),
+        bridge=default_name(engine, network),
         subnets=subnets,
         mtu=config.mtu,
         icc=config.icc,

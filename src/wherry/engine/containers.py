@@ -152,7 +152,7 @@ def bury(engine: Engine, row: ContainerRow) -> None:
     from wherry.engine.clean import remove_container_files, remove_group, remove_tree
     from wherry.engine.network import undo
 
-    undo(engine, record)
+    undo(engine, row.id)
     if record.mounts:
         from wherry.engine import local_driver
 

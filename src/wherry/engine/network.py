@@ -11,6 +11,7 @@ import os
 
 from wherry.engine import bridges
 from wherry.engine.names import needs_server, server
+from wherry.engine.places import active_endpoints, has_idle_bridge
 from wherry.errors import NotFound
 from wherry.linux.netlink import Socket
 from wherry.network import addresses, endpoint, ports
@@ -28,6 +29,7 @@ from wherry.network.model import (
     to_json,
 )
 from wherry.store import networks
+from wherry.store.events import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from wherry.network.model import EndpointSettings
     from wherry.network.ports import Held
     from wherry.runtime.child import Child
+    from wherry.store.db import Database
     from wherry.store.networks import EndpointRow
 
 
@@ -57,6 +60,7 @@ class Sandbox:
         self._released = False
         self._names: OnDemand | None = None
         self._watched: RulesWatch | None = None
+        self._supervisor: Supervisor | None = None
         self.places: tuple[Place, ...] = ()
         self.ports: tuple[PublishedPort, ...] = ()
 
@@ -71,6 +75,8 @@ class Sandbox:
                 with db.transaction():
                     self.places = allocate(self._engine, record, rows, found)
                     self._take_ports()
+                    for place in self.places:
+                        tell(db, record.id, place.network, "connect")
             except BaseException:
                 self._let_go()
                 raise
@@ -113,6 +119,7 @@ class Sandbox:
         if bridged:
             self._watched = RulesWatch(lambda: bridges.restore(self._engine, bridged))
             supervisor.watch(self._watched.fd, self._watched.look)
+            self._supervisor = supervisor
 
     @property
     def networks(self) -> list[Network]:
@@ -124,14 +131,21 @@ class Sandbox:
         if not self.places or self._released:
             return
         self._released = True
-        for one in (self._names, self._watched):
-            if one is not None:
-                one.close()
+        if self._names is not None:
+            self._names.close()
+        if self._watched is not None and self._supervisor is not None:
+            self._supervisor.unwatch(self._watched.fd)
+            self._watched.close()
         taken = self.ports
         self._interfaces = active_endpoints(self._engine, self._record.id)
-        networks.deactivate(self._engine.db, self._record.id)
+        left = [row.network_id for row in networks.endpoints_of(self._engine.db, self._record.id) if row.active]
+        with self._engine.db.transaction():
+            networks.deactivate(self._engine.db, self._record.id)
+            for identity in left:
+                tell(self._engine.db, self._record.id, from_row(networks.find(self._engine.db, identity)), "disconnect")
         if taken:
-            bridges.close_firewall(self._engine, self.places[0].network, taken)
+            (network,) = [one for one in self.networks if one.id == taken[0].network_id]
+            bridges.close_firewall(self._engine, network, taken)
         self._let_go()
 
     def _let_go(self) -> None:
@@ -169,22 +183,29 @@ class Sandbox:
         return place.endpoint.gateway if place is not None else ""
 
 
-def undo(engine: Engine, record: ContainerRecord) -> None:
+def tell(db: Database, container_id: str, network: Network, action: str) -> None:
+    """A container was connected to a network, or disconnected."""
+    record(db, "network", action, network.id, {"container": container_id, "name": network.name, "type": network.driver})
+
+
+def undo(engine: Engine, container_id: str) -> None:
     """What a sandbox would have done at the end of a container whose monitor was killed."""
     if engine.rootless:
-        networks.deactivate(engine.db, record.id)
+        networks.deactivate(engine.db, container_id)
         return
-    rows = [row for row in networks.endpoints_of(engine.db, record.id) if row.active]
+    rows = [row for row in networks.endpoints_of(engine.db, container_id) if row.active]
     if not rows:
         return
-    taken = [PublishedPort(**row.as_dict()) for row in networks.ports_of(engine.db, record.id)]
-    networks.deactivate(engine.db, record.id)
+    taken = [PublishedPort(**row.as_dict()) for row in networks.ports_of(engine.db, container_id)]
+    networks.deactivate(engine.db, container_id)
     for identity in {port.network_id for port in taken}:
         network = from_row(networks.find(engine.db, identity))
         bridges.close_firewall(engine, network, [port for port in taken if port.network_id == identity])
     with Socket() as host:
         for row in rows:
             endpoint.unplug(endpoint_from(row.record), host)
+    if has_idle_bridge(engine):
+        bridges.settle_unless_somebody_does(engine)
 
 
 def allocate(
@@ -238,11 +259,6 @@ def _endpoint(
         aliases=settings.aliases,
         names=(record.short_id, record.options.hostname) if record.options.hostname else (record.short_id,),
     )
-
-
-def active_endpoints(engine: Engine, container_id: str) -> list[Endpoint]:
-    """What a running container is in its networks."""
-    return [endpoint_from(row.record) for row in networks.endpoints_of(engine.db, container_id) if row.active]
 
 
 def gateways(places: Sequence[Place]) -> tuple[Place | None, Place | None]:

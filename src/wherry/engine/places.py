@@ -7,14 +7,14 @@ import os
 from wherry.container.modes import container_of
 from wherry.container.options import NetworkOption
 from wherry.errors import InvalidArgument, NotSupported
-from wherry.network.model import EndpointSettings, from_row, to_json
+from wherry.network.model import EndpointSettings, endpoint_from, from_row, to_json
 from wherry.store import networks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.container.options import ContainerOptions
     from wherry.engine.engine import Engine
-    from wherry.network.model import Network
+    from wherry.network.model import Endpoint, Network
     from wherry.store.networks import EndpointRow
 
 DEFAULT = "bridge"
@@ -146,3 +146,8 @@ def has_idle_bridge(engine: Engine) -> bool:
     network = from_row(networks.find(engine.db, DEFAULT))
     there = bool(network.bridge) and os.path.exists(f"/sys/class/net/{network.bridge}")
     return there and not networks.active_count(engine.db, network.id)
+
+
+def active_endpoints(engine: Engine, container_id: str) -> list[Endpoint]:
+    """What a running container is in its networks."""
+    return [endpoint_from(row.record) for row in networks.endpoints_of(engine.db, container_id) if row.active]

@@ -123,11 +123,13 @@ class Pruned(Record):
 def prune_system(engine: Engine, filters: Filters, *, everything: bool, volumes: bool) -> Pruned:
     """Remove stopped containers, then what nothing uses any more: with ``volumes`` the ones that nobody named, and
     images, with ``everything`` those with a tag as well.  Raises `InvalidArgument`."""
+    from wherry.engine.networks import prune as prune_networks
     from wherry.engine.volume_objects import prune as prune_volumes
 
     allowed(filters, ("label", "label!") if volumes else ("label", "label!", "until"))
     containers, of_containers = prune(engine, filters)
+    networks = prune_networks(engine, filters)
     gone, of_volumes = prune_volumes(engine, filters, everything=False) if volumes else ([], 0)
     images, of_images = prune_images(engine, filters, everything=everything)
     freed = of_containers + of_volumes + of_images
-    return Pruned(tuple(containers), (), tuple(gone), tuple(images), freed)
+    return Pruned(tuple(containers), tuple(networks), tuple(gone), tuple(images), freed)

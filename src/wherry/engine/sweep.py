@@ -11,8 +11,8 @@ import os
 
 from wherry.engine.clean import as_owner, remove_group, remove_tree
 from wherry.engine.containers import monitor_lock
-from wherry.engine.places import has_idle_bridge
-from wherry.store import containers
+from wherry.engine.places import active_endpoints, has_idle_bridge
+from wherry.store import containers, networks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,16 +24,18 @@ ENDED = ("exited", "dead")
 def sweep(engine: Engine) -> int:
     """Remove the remains of containers that are gone; how many there were.  Cheap when there are none."""
     layout = engine.layout
-    if not engine.rootless and has_idle_bridge(engine):
-        from wherry.engine.bridges import settle_unless_somebody_does
-
-        settle_unless_somebody_does(engine)
     kept, running = set(os.listdir(layout.containers)), set(os.listdir(layout.run_containers))
     if not kept and not running:
+        _settle(engine)
         return 0
     status = {row.id: row.status for row in containers.list_all(engine.db)}  # read after the directories
     gone = (kept | running) - status.keys()
+    placed = {container for _network, container in networks.in_use(engine.db)}
     ended = {identity for identity in running if status.get(identity) in ENDED}
+    for identity in running | placed:  # a monitor that was killed before it could say that the container runs
+        begun = identity in placed or os.path.exists(f"{layout.run_container(identity)}/config.json")
+        if begun and status.get(identity) == "created":
+            ended.add(identity)
     count = 0
     for identity in gone | ended:
         lock = monitor_lock(engine, identity)
@@ -44,7 +46,15 @@ def sweep(engine: Engine) -> int:
             count += 1
         finally:
             lock.release(remove=True)
+    _settle(engine)
     return count
+
+
+def _settle(engine: Engine) -> None:
+    if not engine.rootless and has_idle_bridge(engine):
+        from wherry.engine.bridges import settle_unless_somebody_does
+
+        settle_unless_somebody_does(engine)
 
 
 def remove_remains(engine: Engine, identity: str, *, everything: bool) -> None:
@@ -53,6 +63,10 @@ def remove_remains(engine: Engine, identity: str, *, everything: bool) -> None:
     The caller holds its lock.
     """
     remove_group(engine, identity)
+    if active_endpoints(engine, identity):
+        from wherry.engine.network import undo
+
+        undo(engine, identity)
     if everything:
 
         def remove() -> int:

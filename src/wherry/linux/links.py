@@ -78,9 +78,9 @@ class Route(Record):
 
 
 def bridge(name: str, *, mac: str = "", mtu: int = 0) -> Message:
-    """Make a bridge and bring it up.  Without a spanning tree: a port forwards as soon as it is there."""
+    """Make a bridge; it is down.  Without a spanning tree: a port forwards as soon as it is there."""
     options = nested(_DATA, number(_BR_FORWARD_DELAY, 0), number(_BR_STP, 0))
-    parts = [_link(0, _UP), text(_NAME, name), _info("bridge", options), *_shared(mac, mtu)]
+    parts = [_link(0, 0), text(_NAME, name), _info("bridge", options), *_shared(mac, mtu)]
     return Message(_NEWLINK, _NEW, b"".join(parts), f"create the bridge {name}")
 
 

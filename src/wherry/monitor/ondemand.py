@@ -29,9 +29,11 @@ class OnDemand:
         self._serve = serve
         self._pid = 0
         self._pidfd = -1
+        self._supervisor: Supervisor | None = None
 
     def attach(self, supervisor: Supervisor) -> None:
         """Begin to look at the sockets."""
+        self._supervisor = supervisor
         for fd in self._sockets:
             supervisor.watch(fd, lambda: self._start(supervisor))
 
@@ -78,6 +80,9 @@ class OnDemand:
 
     def close(self) -> None:
         """End the process, if there is one, and close the sockets; nothing twice."""
+        if self._supervisor is not None:
+            for fd in (*self._sockets, self._pidfd):
+                self._supervisor.unwatch(fd)
         if self._pid:
             _signal.pidfd_send_signal(self._pidfd, _signal.SIGKILL)
             self._wait()

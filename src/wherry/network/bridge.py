@@ -33,7 +33,10 @@ def name_for(network_id: str, *, is_default: bool) -> str:
 
 
 def is_up(socket: Socket, network: Network) -> int:
-    """The index of its bridge, 0 when there is none.  Raises `Conflict` for an interface that is no bridge."""
+    """The index of its bridge, 0 when there is none, or one that was not finished.
+
+    Raises `Conflict` for an interface that is no bridge.
+    """
     link = links.find(socket, network.bridge)
     if link is None:
         return 0
@@ -41,7 +44,7 @@ def is_up(socket: Socket, network: Network) -> int:
         raise Conflict(
             f"the interface {network.bridge} is not a bridge", hint="remove or rename it, or name another bridge"
         )
-    return link.index
+    return link.index if link.up else 0
 
 
 def taken(socket: Socket) -> list[str]:
@@ -64,8 +67,8 @@ def check_free(subnets: Iterable[Subnet], used: Iterable[str]) -> None:
                 )
 
 
-def make(socket: Socket, network: Network) -> int:
-    """Make the bridge, with its addresses and parameters; its index.  Nothing is left when something fails.
+def make(socket: Socket, network: Network) -> None:
+    """Make the bridge, with its addresses and parameters.  Nothing is left when something fails.
 
     Raises `Conflict` when an interface has its name, `NotSupported` for IPv6 where the host has none.
     """
@@ -81,19 +84,23 @@ def make(socket: Socket, network: Network) -> int:
             raise Conflict(f"an interface named {network.bridge} is there already") from None
         raise
     try:
-        index = is_up(socket, network)
         _set_parameters(network)
+        link = links.find(socket, network.bridge)
+        index = link.index if link is not None else 0
         own = [
             links.address(index, f"{subnet.gateway}/{subnet.prefix_length}")
             for subnet in network.subnets
             if subnet.gateway
         ]
-        if own:
-            socket.do(*own)
+        socket.do(*own, links.up(index))  # being up says that it is complete
     except BaseException:
         remove(socket, network)
         raise
-    return index
+
+
+def is_ours(network: Network) -> bool:
+    """Whether nobody else can have given an interface the name of its bridge."""
+    return network.bridge in (DEFAULT_NAME, name_for(network.id, is_default=False))
 
 
 def remove(socket: Socket, network: Network) -> None:

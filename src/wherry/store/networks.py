@@ -129,6 +129,11 @@ def deactivate(db: Database, container_id: str) -> None:
         db.execute("DELETE FROM ports WHERE container_id = ?", (container_id,))
 
 
+def remove_ports(db: Database, container_id: str, network_id: str) -> None:
+    """Free the ports that a container has published by way of one network."""
+    db.execute("DELETE FROM ports WHERE container_id = ? AND network_id = ?", (container_id, network_id))
+
+
 def endpoints_of(db: Database, container_id: str) -> list[EndpointRow]:
     """The places of a container, in the order in which they were made."""
     query = "SELECT * FROM endpoints WHERE container_id = ? ORDER BY rowid"

@@ -77,6 +77,7 @@ def then(monkeypatch: pytest.MonkeyPatch) -> None:
         "engine.prune.prune": lambda *_: (containers, freed),
         "engine.prune.prune_images": lambda *_, **_more: (images, of_images),
         "engine.prune.prune_system": system,
+        "engine.networks.prune": lambda *_: pruned["/networks/prune"]["NetworksDeleted"],
         "engine.volume_objects.prune": lambda *_, **_more: (gone, of_volumes),
     }
     for path, function in instead.items():

@@ -8,11 +8,12 @@ from wherry.errors import InvalidArgument, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from wherry.cli.main import Call
 
-TYPES = ("container", "image")
+TYPES = ("container", "image", "network", "volume")
 
 # fmt: off
 COMMAND = Command(
@@ -30,9 +31,9 @@ COMMAND = Command(
 
 
 def main(call: Call) -> int:
-    """Prints Docker's JSON of whatever has the name: a container before an image."""
+    """Prints Docker's JSON of whatever has the name: a container before an image, a network, a volume."""
     from wherry.cli.inspection import show
-    from wherry.engine import containers, images
+    from wherry.engine import containers, images, networks, volume_objects
 
     kind = call.get("type", "")
     if "type" in call.values and kind not in TYPES:
@@ -40,20 +41,21 @@ def main(call: Call) -> int:
         raise InvalidArgument(f'unknown type: "{kind}": must be one of {choices}')
     engine, size = call.engine(), call.get("size", False)
 
+    kinds: dict[str, Callable[[str], dict[str, Any]]] = {
+        "container": lambda name: containers.inspect(engine, name, size=size),
+        "image": lambda name: images.inspect(engine, name),
+        "network": lambda name: networks.inspect(engine, name),
+        "volume": lambda name: volume_objects.inspect(engine, name),
+    }
+
     def find(name: str) -> dict[str, Any]:
-        document: dict[str, Any]
-        if kind != "image":
+        if kind:
+            return kinds[kind](name)
+        for look in kinds.values():
             try:
-                document = containers.inspect(engine, name, size=size)
-                return document
-            except NotFound:
-                if kind:
-                    raise
-        try:
-            return images.inspect(engine, name)
-        except (NotFound, InvalidArgument):
-            if kind:
-                raise
-            raise NotFound("object", name) from None
+                return look(name)
+            except (NotFound, InvalidArgument):
+                continue
+        raise NotFound("object", name)
 
     return show(call.arguments, find, call.get("format", ""))

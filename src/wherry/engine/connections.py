@@ -1,0 +1,137 @@
+"""``docker network connect`` and ``disconnect``: a container's places change while it runs, or before it does.
+
+A running container's interface is made or removed here, not by its monitor, which looks in the database for what there
+is to undo.
+"""
+
+from __future__ import annotations
+
+from wherry.engine import bridges, places
+from wherry.engine.containers import ALIVE, load
+from wherry.engine.containers import find as find_container
+from wherry.engine.network import allocate, gateways, tell
+from wherry.errors import Conflict, Forbidden, NotFound
+from wherry.linux import links
+from wherry.linux.netlink import Socket
+from wherry.network import endpoint
+from wherry.network.endpoint import Inside, Place
+from wherry.network.model import PublishedPort, endpoint_from, from_row
+from wherry.store import containers, networks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.container.options import NetworkOption
+    from wherry.container.record import ContainerRecord
+    from wherry.engine.engine import Engine
+    from wherry.network.model import Network
+    from wherry.store.containers import ContainerRow
+    from wherry.store.networks import EndpointRow
+
+
+def connect(engine: Engine, option: NetworkOption, container: str) -> None:
+    """Give a container a place in the network that ``option`` names.
+
+    Raises `NotFound`, `Forbidden` when it is there already or cannot be in several networks, `InvalidArgument` for
+    settings that the network cannot fulfil, and what keeps an interface from being made; then nothing has changed.
+    """
+    network = from_row(networks.find(engine.db, option.name))
+    row = find_container(engine, container)
+    record = load(row)
+    settings = places.settings_of(option)
+    _check_modes(record, network)
+    places.check(network, settings)
+    for link in settings.links:
+        find_container(engine, link.partition(":")[0])
+    new = places.new_endpoint(network.id, record.id, settings)
+    if any(one.network_id == network.id for one in networks.endpoints_of(engine.db, record.id)):
+        raise Forbidden(f"endpoint with name {record.name} already exists in network {network.name}")
+    if row.status not in ALIVE or row.status == "restarting":
+        networks.add_endpoint(engine.db, new)
+        return
+    _connect_running(engine, record, row, network, new)
+
+
+def _check_modes(record: ContainerRecord, network: Network) -> None:
+    mode = record.options.network_mode
+    if mode.startswith("container:"):
+        raise Conflict(
+            "container sharing network namespace with another container or host cannot be connected to any other "
+            "network"
+        )
+    if mode == "host" or network.driver == "host":
+        raise Conflict("container cannot be disconnected from host network or connected to host network")
+    if mode == "none" or network.driver == "null":
+        raise Conflict(
+            "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+        )
+
+
+def _connect_running(
+    engine: Engine, record: ContainerRecord, row: ContainerRow, network: Network, new: EndpointRow
+) -> None:
+    namespace = f"/proc/{row.pid}/ns/net"
+    try:
+        with bridges.hold(engine, [network.id]) as found, engine.db.transaction():
+            networks.add_endpoint(engine.db, new)
+            (place,) = allocate(engine, record, [new], found)
+        with Socket() as host:
+            endpoint.plug(namespace, [place], (None, None), host)
+        endpoint.reroute(namespace, gateways(current(engine, record.id)))
+        bridges.open_firewall(engine, [place.network], ())
+        if containers.get(engine.db, record.id).pid != row.pid:
+            raise Conflict(f"container {record.id} ended meanwhile")
+        tell(engine.db, record.id, network, "connect")
+    except BaseException:
+        networks.remove_endpoint(engine.db, record.id, network.id)
+        raise
+
+
+def disconnect(engine: Engine, name: str, container: str, *, force: bool = False) -> None:
+    """Take a container out of a network.  Raises `NotFound`, `Conflict`.
+
+    ``force``: no error for a container that is not there any more.
+    """
+    network = from_row(networks.find(engine.db, name))
+    try:
+        row = find_container(engine, container)
+    except NotFound:
+        if force:
+            return
+        raise
+    record = load(row)
+    if network.driver == "host":
+        raise Conflict("container cannot be disconnected from host network or connected to host network")
+    own = [one for one in networks.endpoints_of(engine.db, record.id) if one.network_id == network.id]
+    if not own:
+        raise Forbidden(f"container {record.id} is not connected to network {network.name}")
+    if own[0].active and row.status in ALIVE:
+        _unplug(engine, row, network, own[0])
+        tell(engine.db, record.id, network, "disconnect")
+    networks.remove_endpoint(engine.db, record.id, network.id)
+    if own[0].active:
+        endpoint.reroute(f"/proc/{row.pid}/ns/net", gateways(current(engine, record.id)))
+    if places.has_idle_bridge(engine):
+        bridges.settle_unless_somebody_does(engine)
+
+
+def _unplug(engine: Engine, row: ContainerRow, network: Network, own: EndpointRow) -> None:
+    taken = [PublishedPort(**port.as_dict()) for port in networks.ports_of(engine.db, row.id)]
+    if any(port.network_id == network.id for port in taken):
+        networks.remove_ports(engine.db, row.id, network.id)
+        bridges.close_firewall(engine, network, [port for port in taken if port.network_id == network.id])
+    there = endpoint_from(own.record)
+    if there.host_interface:
+        with Socket() as host:
+            endpoint.unplug(there, host)
+    else:
+        with Inside(f"/proc/{row.pid}/ns/net") as inside:
+            inside.socket.do(links.delete(there.interface))
+
+
+def current(engine: Engine, container_id: str) -> list[Place]:
+    """What a running container is in its networks now."""
+    found = []
+    for row in networks.endpoints_of(engine.db, container_id):
+        if row.active:
+            found.append(Place(from_row(networks.find(engine.db, row.network_id)), endpoint_from(row.record)))
+    return found

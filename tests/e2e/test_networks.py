@@ -1,0 +1,350 @@
+"""Networks as root's commands make them: Docker's walk-throughs, bad input, what is left afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from support import images, leaks
+from support.command import Wherry, wait_for
+
+pytestmark = pytest.mark.needs("root", "busybox", "iproute2")
+
+SLEEP = ("busybox", "sleep", "1000")
+
+
+@pytest.fixture
+def net(as_root: Wherry) -> Iterator[Callable[..., str]]:
+    """``net("--internal")``: a network of the test's own, by its name."""
+    made: list[str] = []
+
+    def create(*options: str) -> str:
+        name = f"n{os.getpid()}-{len(made)}"
+        as_root.ok("network", "create", *options, name)
+        made.append(name)
+        return name
+
+    yield create
+    for name in made:
+        as_root("network", "rm", "-f", name)
+
+
+@pytest.fixture
+def up(as_root: Wherry) -> Iterator[Callable[..., str]]:
+    """``up("--network", "x")``: a container that sleeps; its id."""
+    started: list[str] = []
+
+    def run(*options: str) -> str:
+        started.append(as_root.ok("run", "-d", *options, *SLEEP).strip())
+        return started[-1]
+
+    yield run
+    if started:
+        as_root("rm", "-f", *started)
+
+
+def subnet() -> str:
+    """The beginning of 254 addresses that are this process's own."""
+    return f"10.{64 + os.getpid() // 256 % 64}.{os.getpid() % 256}"
+
+
+def place(wherry: Wherry, container: str, network: str) -> dict[str, object]:
+    (document,) = json.loads(wherry.ok("inspect", container))
+    found: dict[str, object] = document["NetworkSettings"]["Networks"][network]
+    return found
+
+
+def ips(wherry: Wherry, container: str) -> list[str]:
+    """The IPv4 addresses of a running container's interfaces, with prefixes, loopback excepted."""
+    lines = wherry.ok("exec", container, "ip", "-o", "addr").splitlines()
+    return [line.split()[3] for line in lines if line.split()[2] == "inet" and line.split()[1] != "lo"]
+
+
+def reaches(wherry: Wherry, container: str, address: str) -> bool:
+    return wherry("exec", container, "ping", "-c", "1", "-W", "1", address).code == 0
+
+
+def test_the_default_bridge(as_root: Wherry, up: Callable[..., str]) -> None:
+    one, two = up(), up()
+    (document,) = json.loads(as_root.ok("inspect", one))
+    settings = document["NetworkSettings"]
+    assert document["HostConfig"]["NetworkMode"] == "bridge"
+    own = settings["Networks"]["bridge"]
+    assert settings["IPAddress"] == own["IPAddress"] and settings["Gateway"] == own["Gateway"]
+    assert ips(as_root, one) == [f"{own['IPAddress']}/{own['IPPrefixLen']}"]
+    assert own["MacAddress"] in as_root.ok("exec", one, "ip", "link", "show", "eth0")
+    assert os.path.exists(settings["SandboxKey"])
+    assert f"{own['IPAddress']}\t{one[:12]}\n" in as_root.ok("exec", one, "cat", "/etc/hosts")
+    other = str(place(as_root, two, "bridge")["IPAddress"])
+    assert other != own["IPAddress"] and reaches(as_root, one, other) and reaches(as_root, one, own["Gateway"])
+    (network,) = json.loads(as_root.ok("network", "inspect", "bridge"))
+    assert set(network["Containers"]) == {one, two}
+    assert network["Containers"][one]["IPv4Address"] == f"{own['IPAddress']}/{own['IPPrefixLen']}"
+    assert network["Options"]["com.docker.network.bridge.default_bridge"] == "true"
+    as_root.ok("stop", "-t", "0", one)
+    assert place(as_root, one, "bridge")["IPAddress"] == ""
+    as_root.ok("start", one)
+    assert place(as_root, one, "bridge")["IPAddress"] == own["IPAddress"]  # the lowest that is free
+
+
+def test_what_docker_shows_of_networks(as_root: Wherry, net: Callable[..., str]) -> None:
+    name = net("--label", "tier=front", "--opt", "com.docker.network.driver.mtu=1400", "--subnet", f"{subnet()}.0/24")
+    lines = [line.split() for line in as_root.ok("network", "ls").splitlines()]
+    assert lines[0] == ["NETWORK", "ID", "NAME", "DRIVER", "SCOPE"]
+    shown = {line[1]: line[2:] for line in lines[1:]}
+    assert shown["bridge"] == ["bridge", "local"] and shown["host"] == ["host", "local"]
+    assert shown["none"] == ["null", "local"] and shown[name] == ["bridge", "local"]
+    form = ["--format", '{{.Name}} {{.Label "tier"}} {{.Internal}} {{.IPv6}}']
+    assert as_root.ok("network", "ls", "--filter", "label=tier", *form) == f"{name} front false false\n"
+    assert (
+        as_root.ok("network", "ls", "-q", "--no-trunc", "-f", f"name={name}").strip()
+        == as_root.ok("network", "inspect", "-f", "{{.Id}}", name).strip()
+    )
+    assert "bridge" not in as_root.ok("network", "ls", "-f", "type=custom", "--format", "{{.Name}}").split()
+    (document,) = json.loads(as_root.ok("network", "inspect", name))
+    assert document["IPAM"]["Config"] == [{"Subnet": f"{subnet()}.0/24", "Gateway": f"{subnet()}.1"}]
+    assert document["Labels"] == {"tier": "front"} and document["Containers"] == {}
+    missing = as_root("network", "inspect", "no-such-net")
+    assert (missing.code, missing.out) == (1, "[]\n") and "network no-such-net not found" in missing.err
+    assert as_root.ok("inspect", "--type", "network", "-f", "{{.Name}}", name) == f"{name}\n"
+
+
+def test_connect_and_disconnect(as_root: Wherry, net: Callable[..., str], up: Callable[..., str]) -> None:
+    first, second = net("--subnet", f"{subnet()}.0/25"), net("--subnet", f"{subnet()}.128/25")
+    one = up("--network", first, "--ip", f"{subnet()}.20", "--network-alias", "a")
+    two = up("--network", second, "--ip", f"{subnet()}.200")
+    assert not reaches(as_root, one, f"{subnet()}.200")
+    as_root.ok("network", "connect", "--ip", f"{subnet()}.201", "--alias", "b", second, one)
+    assert ips(as_root, one) == [f"{subnet()}.20/25", f"{subnet()}.201/25"]
+    assert reaches(as_root, one, f"{subnet()}.200") and reaches(as_root, two, f"{subnet()}.201")
+    assert place(as_root, one, second)["Aliases"] == ["b"]
+    again = as_root("network", "connect", second, one)
+    assert again.code == 1 and f"already exists in network {second}" in again.err
+    busy = as_root("network", "rm", second)
+    assert busy.code == 1 and "has active endpoints" in busy.err
+    as_root.ok("network", "disconnect", first, one)  # takes the default route to the other one
+    assert ips(as_root, one) == [f"{subnet()}.201/25"]
+    assert f"default via {subnet()}.129" in as_root.ok("exec", one, "ip", "route")
+    not_there = as_root("network", "disconnect", first, one)
+    assert not_there.code == 1 and f"is not connected to network {first}" in not_there.err
+    as_root.ok("restart", "-t", "0", one)
+    assert ips(as_root, one) == [f"{subnet()}.201/25"]
+
+
+def test_a_container_that_is_not_running_is_connected_for_later(as_root: Wherry, net: Callable[..., str]) -> None:
+    first, second = net(), net("--subnet", f"{subnet()}.0/24")
+    name = as_root.ok("create", "--network", first, *SLEEP).strip()
+    as_root.ok("network", "connect", "--ip", f"{subnet()}.77", second, name)
+    as_root.ok("start", name)
+    try:
+        assert f"{subnet()}.77/24" in ips(as_root, name) and len(ips(as_root, name)) == 2
+    finally:
+        as_root.ok("rm", "-f", name)
+
+
+def test_several_networks_at_once_and_who_has_the_way_out(
+    as_root: Wherry, net: Callable[..., str], up: Callable[..., str]
+) -> None:
+    first, second = net("--subnet", f"{subnet()}.0/25"), net("--subnet", f"{subnet()}.128/25")
+    plain = up("--network", first, "--network", second)
+    assert f"default via {subnet()}.1 dev eth0" in as_root.ok("exec", plain, "ip", "route")
+    other = up("--network", first, "--network", f"name={second},ip={subnet()}.190,gw-priority=1,alias=x")
+    assert f"default via {subnet()}.129 dev eth1" in as_root.ok("exec", other, "ip", "route")
+    assert f"{subnet()}.190/25" in ips(as_root, other)
+
+
+def test_networks_are_apart_and_internal_ones_have_no_way_out(
+    as_root: Wherry, net: Callable[..., str], up: Callable[..., str]
+) -> None:
+    inside, outside = net("--internal"), net()
+    one, two = up("--network", inside), up("--network", outside)
+    assert "default" not in as_root.ok("exec", one, "ip", "route")
+    assert not reaches(as_root, two, str(place(as_root, one, inside)["IPAddress"]))
+    same = up("--network", inside)
+    assert reaches(as_root, same, str(place(as_root, one, inside)["IPAddress"]))
+
+
+def test_without_icc_containers_do_not_reach_each_other(
+    as_root: Wherry, net: Callable[..., str], up: Callable[..., str]
+) -> None:
+    name = net("-o", "com.docker.network.bridge.enable_icc=false")
+    one, two = up("--network", name), up("--network", name)
+    assert not reaches(as_root, one, str(place(as_root, two, name)["IPAddress"]))
+    (document,) = json.loads(as_root.ok("network", "inspect", name))
+    assert reaches(as_root, one, document["IPAM"]["Config"][0]["Gateway"])
+
+
+def test_ipv6(as_root: Wherry, net: Callable[..., str], up: Callable[..., str]) -> None:
+    name = net("--ipv6")
+    one, two = up("--network", name), up("--network", name)
+    address = str(place(as_root, two, name)["GlobalIPv6Address"])
+    assert address.startswith("fd")
+    assert as_root.ok("exec", one, "ping", "-6", "-c", "1", "-W", "2", address)
+    plain = up()
+    assert "inet6" not in as_root.ok("exec", plain, "ip", "addr", "show", "eth0")
+
+
+def test_macvlan(as_root: Wherry, net: Callable[..., str], up: Callable[..., str]) -> None:
+    link = f"wtm{os.getpid() % 100000}"
+    subprocess.run(["ip", "link", "add", link, "type", "veth", "peer", "name", f"{link}p"], check=True)
+    try:
+        subprocess.run(["ip", "link", "set", link, "up"], check=True)
+        subprocess.run(["ip", "link", "set", f"{link}p", "up"], check=True)
+        name = net("-d", "macvlan", "-o", f"parent={link}", "--subnet", f"{subnet()}.0/24")
+        one, two = up("--network", name), up("--network", name, "--mac-address", "02:00:00:00:00:99")
+        assert ips(as_root, one) == [f"{subnet()}.2/24"]
+        assert "02:00:00:00:00:99" in as_root.ok("exec", two, "ip", "link", "show", "eth0")
+        assert reaches(as_root, one, f"{subnet()}.3")
+        as_root.ok("rm", "-f", one, two)
+    finally:
+        subprocess.run(["ip", "link", "delete", link], check=True)
+
+
+def test_two_containers_share_one(as_root: Wherry, up: Callable[..., str]) -> None:
+    one = up()
+    two = up("--network", f"container:{one}")
+    assert ips(as_root, two) == ips(as_root, one)
+    (document,) = json.loads(as_root.ok("inspect", two))
+    assert document["NetworkSettings"]["Networks"] == {}
+    refused = as_root("network", "connect", "bridge", two)
+    assert refused.code == 1 and "sharing network namespace" in refused.err
+    as_root.ok("rm", "-f", one)
+    wait_for(lambda: ips(as_root, two) == [])  # its address may be somebody else's now
+
+
+BAD = [
+    (["bridge"], "operation is not permitted on predefined bridge network"),
+    (["-d", "host", "x-net"], 'only one instance of "host" network is allowed'),
+    (["-d", "nosuch", "x-net"], "plugin not found"),
+    (["a b"], "includes invalid characters for a network name"),
+    (["--subnet", "10.1.2.3", "x-net"], "invalid CIDR address: 10.1.2.3"),
+    (["--subnet", "10.1.2.3/24", "x-net"], "invalid subnet 10.1.2.3/24: it should be 10.1.2.0/24"),
+    (["--gateway", "10.1.2.1", "x-net"], "every ip-range or gateway must have a corresponding subnet"),
+    (["--subnet", "10.1.2.0/24", "--gateway", "10.1.3.1", "x-net"], "no matching subnet for gateway 10.1.3.1"),
+    (["--subnet", "10.1.2.0/24", "--ip-range", "10.1.3.0/25", "x-net"], "no matching subnet for range 10.1.3.0/25"),
+    (
+        ["--subnet", "10.1.2.0/24", "--aux-address", "r=10.9.9.9", "x-net"],
+        "no matching subnet for aux-address 10.9.9.9",
+    ),
+    (["--subnet", "127.0.0.0/24", "x-net"], "Pool overlaps with other one on this address space"),
+    (["--subnet", "fd00:9::/64", "x-net"], "IPv6 is not enabled"),
+    (["--opt", "com.docker.network.bridge.nonsense=1", "x-net"], "is not supported by the driver bridge"),
+    (["--opt", "com.docker.network.bridge.name=lo", "x-net"], "an interface named lo is there already"),
+    (["--opt", "com.docker.network.driver.mtu=1", "x-net"], "a number from 68 to 65535"),
+    (["-d", "macvlan", "-o", "parent=nosuch0", "x-net"], "the interface does not exist"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[message[:40] for _arguments, message in BAD])
+def test_networks_that_cannot_be(as_root: Wherry, arguments: list[str], message: str) -> None:
+    before = set(os.listdir("/sys/class/net")) & leaks.interfaces_of(as_root.directory)
+    done = as_root("network", "create", *arguments)
+    assert done.code == 1 and message in done.err, str(done)
+    assert as_root.ok("network", "ls", "-q", "--filter", "name=x-net") == ""
+    assert leaks.interfaces_of(as_root.directory) == before
+
+
+def test_names_and_subnets_are_taken_once(as_root: Wherry, net: Callable[..., str]) -> None:
+    name = net("--subnet", f"{subnet()}.0/24")
+    twice = as_root("network", "create", name)
+    assert twice.code == 1 and f"network with name {name} already exists" in twice.err
+    overlapping = as_root("network", "create", "--subnet", f"{subnet()}.0/25", "x-net")
+    assert overlapping.code == 1 and "Pool overlaps with other one on this address space" in overlapping.err
+
+
+def test_addresses_run_out(as_root: Wherry, net: Callable[..., str], up: Callable[..., str]) -> None:
+    name = net("--subnet", f"{subnet()}.0/30")
+    one = up("--network", name)
+    full = as_root("run", "--rm", "--network", name, "busybox", "true")
+    assert full.code == 125 and "no available IPv4 addresses on this network's address pools" in full.err
+    taken = as_root("run", "--rm", "--network", name, "--ip", f"{subnet()}.2", "busybox", "true")
+    assert taken.code == 125 and "Address already in use" in taken.err
+    as_root.ok("rm", "-f", one)
+    assert as_root("run", "--rm", "--network", name, "--ip", f"{subnet()}.2", "busybox", "true").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--network", "no-such"], "network no-such not found"),
+        (["--ip", "172.17.0.9"], "user specified IP address is supported on user defined networks only"),
+        (["--network-alias", "x"], "network-scoped aliases are only supported for user-defined networks"),
+        (["--network", "host", "--ip", "10.0.0.9"], "conflicting options"),
+        (["--link", "no-such"], "No such container: no-such"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_places_that_cannot_be(as_root: Wherry, options: list[str], message: str) -> None:
+    done = as_root("run", "--rm", *options, "busybox", "echo", "ran")
+    assert (done.code, done.out) == (125, "") and message in done.err, str(done)
+
+
+def test_prune(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    wherry.load(busybox.docker_archive(tmp_path / "busybox.tar", "busybox:latest"))
+    for name in ("used", "unused", "labelled"):
+        wherry.ok("network", "create", *(["--label", "keep"] if name == "labelled" else []), name)
+    wherry.ok("run", "-d", "--name", "cc", "--network", "used", *SLEEP)
+    assert wherry("network", "prune", input="n\n").out.endswith("[y/N] ")
+    assert wherry.ok("network", "prune", "-f", "--filter", "label!=keep") == "Deleted Networks:\nunused\n\n"
+    wherry.ok("rm", "-f", "cc")
+    assert wherry.ok("network", "prune", "-f") == "Deleted Networks:\nlabelled\nused\n\n"
+    assert wherry.ok("network", "rm", "-f", "used") == "used\n"
+    predefined = wherry("network", "rm", "bridge")
+    assert predefined.code == 1 and "bridge is a pre-defined network and cannot be removed" in predefined.err
+
+
+def test_a_bridge_that_somebody_removed_is_made_again(as_root: Wherry, net: Callable[..., str]) -> None:
+    name = net("--subnet", f"{subnet()}.0/24")
+    identity = as_root.ok("network", "inspect", "-f", "{{.Id}}", name).strip()
+    subprocess.run(["ip", "link", "delete", f"wh-{identity[:12]}"], check=True)
+    assert "inet" in as_root.ok("run", "--rm", "--network", name, "busybox", "ip", "addr", "show", "eth0")
+
+
+def test_a_bridge_has_the_name_that_was_asked_for(net: Callable[..., str]) -> None:
+    name = f"wtb{os.getpid() % 100000}"
+    net("-o", f"com.docker.network.bridge.name={name}")
+    assert os.path.exists(f"/sys/class/net/{name}/bridge")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.035, 0.05, 0.08])
+def test_killed_at_any_moment(wherry: Wherry, busybox: images.Built, tmp_path: Path, seconds: float) -> None:
+    wherry.load(busybox.docker_archive(tmp_path / "busybox.tar", "busybox:latest"))
+    command = wherry.popen("run", "--rm", "-p", "127.0.0.1::80", *SLEEP)
+    time.sleep(seconds)  # any moment will do: nothing is waited for
+    deadline = time.monotonic() + 10
+    while (pids := leaks.processes_of(wherry.directory)) and time.monotonic() < deadline:
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+    command.communicate()
+    wherry.ok("ps", "-a")  # sweeps
+    assert not leaks.settled(wherry.directory)
+    assert wherry.ok("run", "--rm", "busybox", "echo", "goes on") == "goes on\n"
+
+
+def test_many_come_and_go(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    """Two hundred, half of them on a network of their user's, with ports."""
+    wherry.load(busybox.docker_archive(tmp_path / "busybox.tar", "busybox:latest"))
+    wherry.ok("network", "create", "crowd")
+
+    def one(number: int) -> str:
+        options = ["--network", "crowd", "-p", "80"] if number % 2 else []
+        script = "ip -o addr show eth0"
+        return wherry.ok("run", "--rm", *options, "busybox", "sh", "-c", script)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(one, range(200)))
+    assert all("inet" in text for text in found)
+    wherry.ok("network", "rm", "crowd")
+    assert wherry.ok("ps", "-aq") == ""
+    assert not leaks.settled(wherry.directory, timeout=20)
