@@ -195,12 +195,21 @@ def open_firewall(engine: Engine, used: Sequence[Network], ports: Sequence[Publi
             return
 
 
-def restore(engine: Engine, used: Sequence[Network]) -> None:
-    """Make the rules anew unless these networks have theirs.  Of several processes that notice, one does it."""
+def restore(engine: Engine, container_id: str) -> None:
+    """Make the rules anew unless the networks of a running container have theirs; of several who notice, one does."""
+
+    def missing() -> bool:
+        rows = [
+            networks.find(engine.db, one.network_id)
+            for one in networks.endpoints_of(engine.db, container_id)
+            if one.active
+        ]
+        return any(one.bridge and not rules.has(one) for one in map(from_row, rows))
+
     rules = firewall(engine)
-    if not all(rules.up(network) for network in used):
+    if missing():
         with engine.db.transaction():
-            if not all(rules.up(network) for network in used):
+            if missing():
                 rebuild(engine)
 
 

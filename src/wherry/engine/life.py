@@ -190,7 +190,7 @@ class Life:
     def watch(self, pid: int, supervisor: Supervisor) -> None:
         """Its names and rules, and its health where there is a check."""
         if self._sandbox is not None:
-            self._sandbox.watch(supervisor)
+            self._sandbox.watch(pid, supervisor)
         if self._state.health:
             from wherry.engine.health import HealthChecks
 

@@ -60,6 +60,17 @@ def resolv_conf(record: ContainerRecord, used: Iterable[Network] = (), server: s
     )
 
 
+def rewrite(engine: Engine, record: ContainerRecord, used: Iterable[Network]) -> None:
+    """Bring a running container's resolv.conf up to date, in place: it is mounted there."""
+    fd = os.open(f"{engine.layout.container(record.id)}/resolv.conf", os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        content = resolv_conf(record, used).encode()
+        os.pwrite(fd, content, 0)
+        os.ftruncate(fd, len(content))
+    finally:
+        os.close(fd)
+
+
 def server(engine: Engine, record: ContainerRecord, sockets: Sockets) -> OnDemand:
     """What answers at the sockets: a process that runs while somebody asks."""
     from wherry.monitor.ondemand import OnDemand

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from wherry.engine import bridges
-from wherry.engine.names import needs_server, server
+from wherry.engine.names import needs_server, rewrite, server
 from wherry.engine.places import active_endpoints, has_idle_bridge
 from wherry.errors import NotFound
 from wherry.linux.netlink import Socket
@@ -104,22 +104,34 @@ class Sandbox:
         namespace = f"/proc/{process.pid}/ns/net"
         with Socket() as host:
             endpoint.plug(namespace, self.places, gateways(self.places), host)
-            if needs_server(self._record, self.networks):
-                from wherry.network import names
-
-                with endpoint.Inside(namespace):
-                    self._names = server(self._engine, self._record, names.listen())
+        if needs_server(self._record, self.networks):
+            self._names = self._server(namespace)
         bridges.open_firewall(self._engine, self.networks, self.ports)
 
-    def watch(self, supervisor: Supervisor) -> None:
+    def watch(self, pid: int, supervisor: Supervisor) -> None:
         """While it runs: answer for names, and make the rules anew when somebody flushed them."""
         if self._names is not None:
             self._names.attach(supervisor)
-        bridged = [network for network in self.networks if network.driver == "bridge"]
-        if bridged:
-            self._watched = RulesWatch(lambda: bridges.restore(self._engine, bridged))
+        supervisor.changes["networks"] = lambda: self._changed(pid, supervisor)
+        if self.places:
+            self._watched = RulesWatch(lambda: bridges.restore(self._engine, self._record.id))
             supervisor.watch(self._watched.fd, self._watched.look)
-            self._supervisor = supervisor
+        self._supervisor = supervisor
+
+    def _changed(self, pid: int, supervisor: Supervisor) -> None:
+        """It was connected to a network, or disconnected: it may find names now."""
+        rows = [row for row in networks.endpoints_of(self._engine.db, self._record.id) if row.active]
+        used = [from_row(networks.find(self._engine.db, row.network_id)) for row in rows]
+        if self._names is None and needs_server(self._record, used):
+            self._names = self._server(f"/proc/{pid}/ns/net")
+            self._names.attach(supervisor)
+        rewrite(self._engine, self._record, used)
+
+    def _server(self, namespace: str) -> OnDemand:
+        from wherry.network import names
+
+        with endpoint.Inside(namespace):
+            return server(self._engine, self._record, names.listen())
 
     @property
     def networks(self) -> list[Network]:

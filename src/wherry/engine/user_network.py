@@ -92,7 +92,7 @@ class UserSandbox:
         directory = self._engine.layout.run_container(self._record.id)
         self._running = usermode.start(self._program, *self._where, directory, self._ports)
 
-    def watch(self, supervisor: Supervisor) -> None:
+    def watch(self, pid: int, supervisor: Supervisor) -> None:  # noqa: ARG002
         """Start the program again when it ends before the container does."""
         if self._running is None:
             return
@@ -112,7 +112,7 @@ class UserSandbox:
         except WherryError:  # what it needs is not there now
             supervisor.later(_PAUSE, lambda: self._again(supervisor))
         else:
-            self.watch(supervisor)
+            self.watch(0, supervisor)
 
     def _close(self) -> None:
         if self._running is not None:

@@ -38,6 +38,8 @@ def obey(message: dict[str, Any], process: AnyProcess, owner: Owner, supervisor:
             if not owner.is_paused:
                 raise Conflict("the container is not paused")
             _thaw(process, owner)
+        elif "changed" in message and message["changed"] in supervisor.changes:
+            supervisor.changes[message["changed"]]()
         elif "update" in message:
             _update(message["update"], process, owner)
         else:

@@ -60,6 +60,7 @@ class Supervisor:
         self._welcome: dict[str, Any] = {}
         self._alarms: list[tuple[float, Callable[[], None]]] = []
         self._others: dict[int, Callable[[], None]] = {}
+        self.changes: dict[str, Callable[[], None]] = {}  # what somebody else may change, and who is to be told
         self._to_stdin = bytearray()
         self._stdin_ended = False
         self._terminal = stdin is not None and stdin in outputs

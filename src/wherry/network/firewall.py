@@ -69,6 +69,14 @@ class Firewall:
             raise _failure(error) from None
         return True
 
+    def has(self, network: Network) -> bool:
+        """Whether a network has rules at all, be they another version's."""
+        try:
+            with Connection() as connection:
+                return connection.chain_use(self._table, f"to-{network.bridge}") > 1
+        except SystemFailure as error:
+            raise _failure(error) from None
+
     def rebuild(self, networks: Sequence[Network], ports: Sequence[PublishedPort]) -> None:
         """Make the table what these networks with bridges and these ports want, at one instant.
 
@@ -153,6 +161,7 @@ class RulesWatch:
             self._restore()
         except WherryError:
             return
+        nft.drain(self._socket)  # what we have deleted ourselves
 
     def close(self) -> None:
         """Look no more."""
