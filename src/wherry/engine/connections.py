@@ -10,6 +10,7 @@ from wherry.engine import bridges, places
 from wherry.engine.containers import ALIVE, load
 from wherry.engine.containers import find as find_container
 from wherry.engine.network import allocate, gateways, tell
+from wherry.engine.stop import ask
 from wherry.errors import Conflict, Forbidden, NotFound
 from wherry.linux import links
 from wherry.linux.netlink import Socket
@@ -81,6 +82,7 @@ def _connect_running(
         if containers.get(engine.db, record.id).pid != row.pid:
             raise Conflict(f"container {record.id} ended meanwhile")
         tell(engine.db, record.id, network, "connect")
+        ask(engine, row, {"changed": "networks"})
     except BaseException:
         networks.remove_endpoint(engine.db, record.id, network.id)
         raise
@@ -109,6 +111,7 @@ def disconnect(engine: Engine, name: str, container: str, *, force: bool = False
         tell(engine.db, record.id, network, "disconnect")
     networks.remove_endpoint(engine.db, record.id, network.id)
     if own[0].active:
+        ask(engine, row, {"changed": "networks"})
         endpoint.reroute(f"/proc/{row.pid}/ns/net", gateways(current(engine, record.id)))
     if places.has_idle_bridge(engine):
         bridges.settle_unless_somebody_does(engine)
