@@ -141,7 +141,12 @@ def _limits(engine: Engine) -> dict[str, bool]:
 def _warnings(engine: Engine) -> list[str] | None:
     limits = _limits(engine)
     names = (("MemoryLimit", "memory"), ("CpuCfsQuota", "cpu quota"), ("PidsLimit", "pids"), ("CPUSet", "cpuset"))
-    return [f"WARNING: No {name} limit support" for field, name in names if not limits[field]] or None
+    found = [f"WARNING: No {name} limit support" for field, name in names if not limits[field]]
+    if not engine.rootless:
+        from wherry.network.firewall import obstacles
+
+        found += [f"WARNING: {line}" for line in obstacles()]
+    return found or None
 
 
 def _security(engine: Engine) -> list[str]:

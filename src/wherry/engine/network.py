@@ -12,7 +12,7 @@ import os
 from wherry.engine import bridges
 from wherry.engine.names import needs_server, rewrite, server
 from wherry.engine.places import active_endpoints, has_idle_bridge
-from wherry.errors import NotFound
+from wherry.errors import NotFound, NotSupported
 from wherry.linux.netlink import Socket
 from wherry.network import addresses, endpoint, ports
 from wherry.network.endpoint import Place
@@ -89,6 +89,7 @@ class Sandbox:
         taken: list[PublishedPort] = []
         for one in wanted:
             hosts = host_addresses(one, place)
+            check_reach(hosts, place)
             if one.first and one.first == one.last:
                 bridges.check_ports(self._engine, one.protocol, hosts, one.first)
             held = ports.hold(one, hosts)
@@ -312,6 +313,22 @@ def host_addresses(wanted: ports.Wanted, place: Place) -> tuple[str, ...]:
     if default in ("", ANY_IPV4, ANY_IPV6):
         return (ANY_IPV4, ANY_IPV6) if place.endpoint.ipv6 else (ANY_IPV4,)
     return (default,)
+
+
+def check_reach(hosts: Sequence[str], place: Place) -> None:
+    """Raises `NotSupported` for addresses of the host from which the kernel does not lead to this container."""
+    for address in hosts:
+        if address == "::1":
+            raise NotSupported(
+                "ports cannot be published on ::1: the kernel does not forward from there",
+                hint="use 127.0.0.1, or an IPv6 address of this host",
+            )
+        if not (place.endpoint.ipv6 if ":" in address else place.endpoint.ipv4):
+            family = "IPv6" if ":" in address else "IPv4"
+            raise NotSupported(
+                f"ports cannot be published on {address}: the container has no {family} address",
+                hint=f"use a network with {family}, or another address of this host",
+            )
 
 
 def published(wanted: ports.Wanted, host_ip: str, port: int, place: Place, container_id: str) -> PublishedPort:

@@ -61,8 +61,7 @@ class Supervisor:
         self._alarms: list[tuple[float, Callable[[], None]]] = []
         self._others: dict[int, Callable[[], None]] = {}
         self.changes: dict[str, Callable[[], None]] = {}  # what somebody else may change, and who is to be told
-        self._to_stdin = bytearray()
-        self._stdin_ended = False
+        self._to_stdin, self._stdin_ended = bytearray(), False
         self._terminal = stdin is not None and stdin in outputs
         self._epoll = select.epoll()
         self._interest: dict[int, int] = {}  # what is watched for

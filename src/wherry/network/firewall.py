@@ -181,8 +181,8 @@ def _elements(networks: Sequence[Network], ports: Sequence[PublishedPort]) -> di
     return rules.ports([port for port in ports if port not in direct] if direct else ports, direct)
 
 
-def obstacles(bridge: str) -> list[str]:
-    """What in other programs' rules may drop the packets of a bridge, a line each (for a warning).
+def obstacles() -> list[str]:
+    """What in other programs' rules may drop the packets of networks, a line each (for a warning).
 
     Every table has a say: what another one drops we cannot accept.  Only chains that drop what they do not know are
     looked at; whether they let the bridge through is not.
@@ -194,8 +194,8 @@ def obstacles(bridge: str) -> list[str]:
         return []
     families = {nft.INET: "inet", nft.IPV4: "ip", nft.IPV6: "ip6"}
     return [
-        f'packets of bridge "{bridge}" may be dropped: chain {chain.name} of table {families[chain.family]} '
-        f"{chain.table} drops what it does not know"
+        f"Packets of networks may be dropped: chain {chain.name} of table {families[chain.family]} {chain.table} "
+        "drops what it does not know"
         for chain in chains
         if chain.hook == nft.FORWARD and chain.policy == nft.DROP and chain.family in families
     ]

@@ -101,10 +101,11 @@ def _published() -> Iterator[Rule]:
         size = 1 if family == IPV4 else 4  # registers of an address
         port = rule.payload(rule.TRANSPORT, 2, 2, size + 1)
         to = rule.dnat(family, 0, size)
+        elsewhere = () if family == IPV4 else (rule.destination(family), rule.compare(_LOOPBACK6, equal=False))
         one = (rule.destination(family), rule.meta(rule.PROTOCOL, size), port)
         yield (rule.is_of(family), *one, rule.lookup(f"ports{digit}_at", 0), to)
         every = (rule.meta(rule.PROTOCOL), rule.payload(rule.TRANSPORT, 2, 2, 1))
-        yield (rule.is_of(family), *every, rule.lookup(f"ports{digit}", 0), to)
+        yield (rule.is_of(family), *elsewhere, *every, rule.lookup(f"ports{digit}", 0), to)
 
 
 def _forward(guard: bool) -> Iterator[Rule]:
@@ -191,7 +192,6 @@ def _hairpin(network: Network) -> Iterator[Rule]:
     """A container that reaches its own network by a published port would be answered directly, and the host's loopback
     not at all."""
     yield (rule.is_of(IPV4), rule.source(IPV4), *_LOOPBACK, rule.masquerade())
-    yield (rule.is_of(IPV6), rule.source(IPV6), rule.compare(_LOOPBACK6), rule.masquerade())
     for subnet in network.subnets:
         family = IPV6 if subnet.is_ipv6 else IPV4
         start, mask = _bounds(subnet.subnet)

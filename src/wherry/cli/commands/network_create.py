@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from wherry.cli.parser import Command
 from wherry.errors import InvalidArgument
 
@@ -52,6 +54,7 @@ def main(call: Call) -> int:
     """Makes a network and prints its id."""
     from wherry.container.parse_file import labels
     from wherry.engine.networks import create
+    from wherry.network.firewall import obstacles
     from wherry.network.request import NetworkRequest
 
     if call.get("ipam-driver", "default") not in ("", "default"):
@@ -71,6 +74,9 @@ def main(call: Call) -> int:
         labels=labels((), call.get("label", ())),
     )
     print(create(call.engine(), request))
+    if request.driver == "bridge":
+        for line in obstacles():
+            print(f"WARNING: {line} (see docs/networks.md)", file=sys.stderr)
     return 0
 
 
