@@ -256,3 +256,15 @@ def test_nginx_of_debian(wherry: Wherry, tmp_path: Path) -> None:
             assert answer == f"you are {one.own}\n"
     finally:
         wherry.ok("rm", "-f", "webserver")
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("[::1]", "ports cannot be published on ::1: the kernel does not forward from there"),
+        ("[fd00::99]", "ports cannot be published on fd00::99: the container has no IPv6 address"),
+    ],
+)
+def test_addresses_that_lead_to_no_container_are_refused(as_root: Wherry, address: str, message: str) -> None:
+    refused = as_root("run", "--rm", "-p", f"{address}:18099:80", "busybox", "true")
+    assert refused.code == 125 and message in refused.err
