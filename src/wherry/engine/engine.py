@@ -23,7 +23,7 @@ class Engine:
     """One caller's view of the store and the host.
 
     Everything is made on first use, because a command pays for what it touches and nothing else.  Not shared between
-    processes: a fork calls `forked` before it uses the database.
+    processes: whoever forks calls `will_fork` first.
     """
 
     def __init__(self, paths: Paths) -> None:
@@ -155,14 +155,12 @@ class Engine:
         return open_lower(self, record)
 
     def will_fork(self) -> None:
-        """Close what a child that closes inherited descriptors must not know of; it is opened again when needed."""
+        """Close the database, which is opened again when needed.
+
+        A child must not find a connection, nor what SQLite knows of the locks behind it: a connection that the child
+        opens would share that (sqlite.org/howtocorrupt.html, section 2.6), and may wait for ever once the child has
+        closed the descriptors it inherited.
+        """
         if self._db is not None:
             self._db.close()
-            self._db = None
-
-    def forked(self) -> None:
-        """Forget what must not be shared with the parent process: SQLite connections do not survive a fork
-        (sqlite.org/howtocorrupt.html, section 2.6)."""
-        if self._db is not None:
-            self._db.abandon()
             self._db = None

@@ -79,6 +79,7 @@ class HealthChecks:
             return
         self._start, self._age, self._answer = time.time_ns(), time.monotonic() - self._began, b""
         self._reader, writer = os.pipe2(os.O_CLOEXEC)
+        self._engine.will_fork()
         self._child = os.fork()
         if not self._child:
             try:
@@ -128,6 +129,5 @@ def _answer(engine: Engine, record: ContainerRecord, pid: int, writer: int) -> N
     prctl.set_parent_death_signal(_signal.SIGKILL)
     if os.getppid() != parent:
         return
-    engine.forked()
     keep_only([writer, *precompiled.descriptors()])
     os.write(writer, marshal.dumps(probe(engine, record, pid)))

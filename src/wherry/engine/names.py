@@ -79,11 +79,10 @@ def server(engine: Engine, record: ContainerRecord, sockets: Sockets) -> OnDeman
         from wherry.network import names
         from wherry.network.known import Names
 
-        engine.forked()
         upstreams = names.upstreams(_read("/etc/resolv.conf"), record.options.dns)
         names.serve(sockets, Names(engine.db, record.id), upstreams)
 
-    return OnDemand(f"names {record.short_id}", [socket.fileno() for socket in sockets], serve)
+    return OnDemand(f"names {record.short_id}", [socket.fileno() for socket in sockets], serve, engine.will_fork)
 
 
 def _read(path: str) -> str:

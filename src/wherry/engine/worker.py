@@ -47,10 +47,10 @@ class Worker(Generic[T]):
             prctl.set_parent_death_signal(_SIGKILL)
             if os.getppid() != parent:
                 return 1
-            engine.forked()
             os.write(self._answer, _outcome(function))
             return 0
 
+        engine.will_fork()
         try:
             self._pid = start(child)
         except BaseException:

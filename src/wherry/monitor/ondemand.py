@@ -21,12 +21,16 @@ _PAUSE = 1.0  # seconds without one after it failed
 
 
 class OnDemand:
-    """``serve`` is called in the process; ``sockets`` are descriptors that this object closes at the end."""
+    """``serve`` is called in the process; ``sockets`` are descriptors that this object closes at the end;
+    ``will_fork`` is called here before the process is forked."""
 
-    def __init__(self, name: str, sockets: Sequence[int], serve: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, sockets: Sequence[int], serve: Callable[[], None], will_fork: Callable[[], None]
+    ) -> None:
         self._name = name
         self._sockets = sockets
         self._serve = serve
+        self._will_fork = will_fork
         self._pid = 0
         self._pidfd = -1
         self._supervisor: Supervisor | None = None
@@ -43,6 +47,7 @@ class OnDemand:
         for fd in self._sockets:
             supervisor.unwatch(fd)
         parent = os.getpid()
+        self._will_fork()
         self._pid = os.fork()
         if self._pid == 0:
             self._run(parent)
