@@ -34,6 +34,10 @@ def none(found: list[str]) -> None:
     assert not found, "\n".join(found)
 
 
+DOOR = ("wherry.cli.commands.serve", "api")
+"""The one place where the command line knows of the API: the command that starts it."""
+
+
 def test_imports_go_downward() -> None:
     wrong = []
     for module in modules():
@@ -42,7 +46,7 @@ def test_imports_go_downward() -> None:
             if parts[0] != "wherry" or len(parts) < 2 or module.name in ("wherry", "wherry.__main__"):
                 continue
             target = parts[1]
-            if target.startswith("__") or target == module.area:
+            if target.startswith("__") or target == module.area or (module.name, target) == DOOR:
                 continue
             assert target in LEVELS, f"{module.where(node)}: {target} has no level"
             own = LEVELS[module.area]

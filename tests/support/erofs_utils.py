@@ -7,22 +7,20 @@ wants, into a directory of its own; nothing of it is installed.
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import platform
 import re
 import shutil
 import subprocess
-import tempfile
-import urllib.request
 from pathlib import Path
 
-_MIRROR = "http://deb.debian.org/debian/pool/main"
+from support.debian import fetch
+
 _DEBS = {
-    f"{_MIRROR}/e/erofs-utils/erofs-utils_1.8.6-1_amd64.deb": (
+    "pool/main/e/erofs-utils/erofs-utils_1.8.6-1_amd64.deb": (
         "81042b8c0c3eb63699aa7d0763dceedc675a747d9f5cfebf914b4160233f411e"
     ),
-    f"{_MIRROR}/g/glibc/libc6_2.41-12+deb13u1_amd64.deb": (
+    "pool/main/g/glibc/libc6_2.41-12+deb13u1_amd64.deb": (
         "0a51c7ba7c59b3c664b836fe33c5184e6f5a869f57e86613381e954d74282b66"
     ),
 }
@@ -39,9 +37,7 @@ def fsck() -> tuple[str, ...]:
         return (there,)
     if platform.machine() != "x86_64" or shutil.which("dpkg") is None:
         return ()
-    if not _PLACE.is_dir() and not _fetch():
-        return ()
-    if _PLACE.lstat().st_uid != os.geteuid():
+    if not fetch(_DEBS, _PLACE):
         return ()
     libraries = ":".join(str(_PLACE / one) for one in _LIBRARIES)
     command = (str(_PLACE / _LOADER), "--library-path", libraries, str(_PLACE / "usr/bin/fsck.erofs"))
@@ -55,25 +51,3 @@ def _new_enough(command: tuple[str, ...]) -> bool:
         return False
     found = re.search(r"(\d+)\.(\d+)", answer.stdout + answer.stderr)
     return found is not None and (int(found[1]), int(found[2])) >= (1, 6)
-
-
-def _fetch() -> bool:
-    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="wt-erofs-utils-") as aside:
-        for url, wanted in _DEBS.items():
-            try:
-                with urllib.request.urlopen(url, timeout=20) as answer:
-                    data = answer.read()
-            except OSError:
-                return False
-            if hashlib.sha256(data).hexdigest() != wanted:
-                return False
-            deb = Path(aside, "package.deb")
-            deb.write_bytes(data)
-            if subprocess.run(["dpkg", "-x", deb, f"{aside}/tree"], capture_output=True, check=False).returncode:
-                return False
-        try:
-            os.rename(f"{aside}/tree", _PLACE)
-        except OSError:
-            return _PLACE.is_dir()  # another one was first
-        _PLACE.chmod(0o755)
-    return True

@@ -84,6 +84,14 @@ def erofs() -> bool:
     return version >= (6, 12) and "\terofs\n" in Path("/proc/filesystems").read_text()
 
 
+def compose() -> bool:
+    """Whether there is Compose v2; gets it where that is possible."""
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    from support.compose import compose as found
+
+    return bool(found())
+
+
 def erofs_utils() -> bool:
     """Whether there is a current fsck.erofs; gets one where that is possible."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -137,6 +145,8 @@ PROBES: dict[str, Callable[[], bool]] = {
     "nginx": program("nginx"),
     "runc": program("runc"),
     "crun": program("crun"),
+    "compose": compose,
+    "docker-client": program("docker"),
     "dockerd": lambda: os.geteuid() == 0 and program("dockerd")() and program("docker")(),
     "skopeo": program("skopeo"),
     "umoci": program("umoci"),

@@ -137,6 +137,7 @@ COMMANDS = {
     "debug plan": "debug_plan",
     "runtime run": "runtime_run",
     "completion": "completion",
+    "serve": "serve",
     "help": "help",
 }
 

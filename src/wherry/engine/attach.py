@@ -44,3 +44,12 @@ def attach(engine: Engine, name: str, streams: Streams) -> tuple[int, bool]:
     if outcome.exit_code is None:
         events.of_container(engine.db, record, "detach")
     return outcome.exit_code or 0, outcome.exit_code is None
+
+
+def resize(engine: Engine, name: str, size: tuple[int, int]) -> None:
+    """Give the container's terminal ``size``: rows and columns.  Raises `NotFound`, `Conflict` when it does not run."""
+    from wherry.engine.stop import ask
+
+    row = find(engine, name)
+    if row.status not in ALIVE or not ask(engine, row, {"resize": list(size)}):
+        raise Conflict(f"container {row.id} is not running")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from wherry.linux.host import Host
     from wherry.linux.ids import IdMap
     from wherry.oci.mount import Mount
+    from wherry.registry.credentials import Credential
     from wherry.rootfs.erofs import ErofsSnapshotter
     from wherry.rootfs.overlay import OverlaySnapshotter
     from wherry.store.content import Content
@@ -28,6 +29,7 @@ class Engine:
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
+        self.credentials: tuple[tuple[str, Credential], ...] | None = None  # None: those in the caller's file of logins
         self._euid, self._egid = os.geteuid(), os.getegid()
         self._layout: Layout | None = None
         self._db: Database | None = None

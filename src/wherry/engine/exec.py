@@ -32,6 +32,23 @@ def exec_in(engine: Engine, name: str, options: ExecOptions, streams: Streams) -
     With ``options.detach`` it returns as soon as the command runs.  Raises `NotFound`, `Conflict` when the container
     is not running or is paused, `CommandNotFound` and `CannotInvoke` when the command cannot be started.
     """
+    monitor = begin_exec(engine, name, options)
+    if options.detach:
+        _await_start(monitor)
+        return 0
+    from wherry.engine.run import stay
+
+    if streams.terminal:
+        _signal.signal(_signal.SIGTERM, _leave)
+        _signal.signal(_signal.SIGHUP, _leave)
+    return stay(monitor, streams)
+
+
+def begin_exec(engine: Engine, name: str, options: ExecOptions) -> Monitor:
+    """Have a command's monitor start it; how that goes, and its output, come on the monitor's channel.
+
+    Raises `NotFound`, `Conflict`.
+    """
     with _new_monitor(engine) as monitor:
         from wherry.engine.containers import load  # the monitor has no use for it
 
@@ -42,15 +59,7 @@ def exec_in(engine: Engine, name: str, options: ExecOptions, streams: Streams) -
             find_running(engine, row.id)  # if it was removed meanwhile, that is what there is to say
             raise
         monitor.begin(Job(options.tty, options.attach_stdin and not options.detach, None, details))
-    if options.detach:
-        _await_start(monitor)
-        return 0
-    from wherry.engine.run import stay
-
-    if streams.terminal:
-        _signal.signal(_signal.SIGTERM, _leave)
-        _signal.signal(_signal.SIGHUP, _leave)
-    return stay(monitor, streams)
+    return monitor
 
 
 def _leave(number: int, _frame: object) -> None:

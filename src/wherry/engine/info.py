@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from wherry.engine.engine import Engine
 
-API_VERSION = "1.48"
+API_VERSION, MIN_API_VERSION = "1.50", "1.24"
 """Of the Engine API, whose documents these and all others are."""
 
 NETWORK_DRIVERS = ("bridge", "host", "null")
@@ -88,13 +88,14 @@ def versions() -> dict[str, Any]:
     from wherry.oci.platform import host
 
     platform = host()
-    details = {"ApiVersion": API_VERSION, "Arch": platform.architecture, "Os": platform.os}
+    details = {"ApiVersion": API_VERSION, "MinAPIVersion": MIN_API_VERSION, "Arch": platform.architecture}
+    details |= {"Os": platform.os, "KernelVersion": os.uname().release}
     return {
         "Platform": {"Name": "Wherry, without a daemon"},
         "Components": [{"Name": "Engine", "Version": __version__, "Details": details}],
         "Version": __version__,
         "ApiVersion": API_VERSION,
-        "MinAPIVersion": API_VERSION,
+        "MinAPIVersion": MIN_API_VERSION,
         "PythonVersion": ".".join([str(part) for part in sys.version_info[:3]]),
         "Os": platform.os,
         "Arch": platform.architecture,

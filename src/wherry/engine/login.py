@@ -40,14 +40,28 @@ def login(engine: Engine, server: str, username: str, password: str) -> LoggedIn
     Where its token server gives an identity token, that is kept instead of the password.  Raises `InvalidArgument`,
     `Unauthorized`, `Unavailable`; nothing is kept then, and nothing is sent when the file of logins is malformed.
     """
-    if not username or not password or ":" in username or "\0" in username + password:
-        raise InvalidArgument("a user name (without a colon) and a password are required")
+    _check(username, password)
     return _login(engine, server, Credential(username, password))
 
 
 def login_again(engine: Engine, server: str, credential: Credential) -> LoggedIn:
     """Shows the registry what is kept for it already.  Raises as `login`."""
     return _login(engine, server, credential)
+
+
+def verify(engine: Engine, server: str, username: str, password: str) -> str:
+    """Shows the credentials to the registry and keeps nothing; the identity token that it gives for them, or "".
+
+    Raises as `login`.
+    """
+    _check(username, password)
+    host = logins_at_registries.host_of_server(server)
+    return logins_at_registries.log_in(registry_config(engine), host, Credential(username, password))
+
+
+def _check(username: str, password: str) -> None:
+    if not username or not password or ":" in username or "\0" in username + password:
+        raise InvalidArgument("a user name (without a colon) and a password are required")
 
 
 def _login(engine: Engine, server: str, credential: Credential) -> LoggedIn:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
     from wherry.monitor.call import Call
     from wherry.monitor.log_records import Entry
+    from wherry.store.containers import ContainerRow
 
 _NO_INOTIFY_MS = 250
 
@@ -35,17 +36,29 @@ class Wanted(Record):
     follow: bool = False
 
 
-def read(engine: Engine, name: str, wanted: Wanted) -> Iterator[list[Entry]]:
-    """The container's output in pieces; with ``follow``, until it ends.  Raises `NotFound`."""
+def _readable(engine: Engine, name: str) -> tuple[ContainerRow, str]:
+    """A container and the driver of its log."""
     row = find(engine, name)
     driver = load(row).options.log_driver or DEFAULT
     if driver not in READABLE:
         hint = f"journalctl CONTAINER_ID_FULL={row.id}" if driver == "journald" else f"{name} keeps no log"
         raise NotSupported("configured logging driver does not support reading", hint=hint)
+    return row, driver
+
+
+def read(engine: Engine, name: str, wanted: Wanted) -> Iterator[list[Entry]]:
+    """The container's output in pieces; with ``follow``, until it ends, also when it is removed meanwhile.
+
+    Raises `NotFound`, `NotSupported` when there is no log to read.
+    """
+    row, driver = _readable(engine, name)
     call = call_monitor(engine, row) if wanted.follow and row.status in ALIVE else None
     path = log_path(engine.layout.container(row.id), row.id, driver)
     watch = _watch(os.path.dirname(path)) if call is not None else -1
-    reader = LogReader(path, wanted.tail, driver)
+    return _read(LogReader(path, wanted.tail, driver), call, watch, wanted)
+
+
+def _read(reader: LogReader, call: Call | None, watch: int, wanted: Wanted) -> Iterator[list[Entry]]:
     since, until = _text(wanted.since), _text(wanted.until)
     try:
         if call is not None:

@@ -16,13 +16,14 @@ def registry_config(engine: Engine) -> RegistryConfig:
     from wherry.registry import proxy
     from wherry.registry.config import RegistryConfig
 
-    paths = engine.paths
-    return RegistryConfig.load(
+    paths, given = engine.paths, engine.credentials
+    found = RegistryConfig.load(
         [f"{directory}/registries.toml" for directory in paths.config],
         certificates=("/etc/docker/certs.d", *(f"{directory}/certs.d" for directory in paths.config)),
-        docker_config=f"{paths.docker_config}/config.json",
+        docker_config=f"{paths.docker_config}/config.json" if given is None else "",
         proxies=proxy.from_environment(dict(paths.proxies)),
     )
+    return found.replace(credentials=given or ())
 
 
 def check_policy(engine: Engine, reference: Reference) -> tuple[Rule, ...]:

@@ -36,9 +36,18 @@ def new_monitor(engine: Engine, network: str = "") -> Monitor:
     return Monitor(own, load)
 
 
-def begin(engine: Engine, record: ContainerRecord, monitor: Monitor, *, attach: Attach, new: bool) -> None:
+def begin(
+    engine: Engine,
+    record: ContainerRecord,
+    monitor: Monitor,
+    *,
+    attach: Attach,
+    new: bool,
+    clients: tuple[tuple[int, Attach], ...] = (),
+) -> None:
     """Hand a container over; what becomes of it is told on the monitor's channel, to which ``attach`` joins its
-    streams (None: only what happens is told).  ``new``: it was created a moment ago."""
+    streams (None: only what happens is told).  ``new``: it was created a moment ago.  ``clients`` are more of the kind,
+    by descriptors that stay the caller's."""
     options = record.options
     monitor.begin(
         Job(
@@ -48,8 +57,15 @@ def begin(engine: Engine, record: ContainerRecord, monitor: Monitor, *, attach: 
             log=_log(engine, record),
             directory=engine.layout.run_container(record.id),
             attach=attach,
-            details={"record": record.to_json(), "id_base": record.id_base, "new": new, "attached": attach is not None},
-        )
+            others=tuple([wanted for _fd, wanted in clients]),
+            details={
+                "record": record.to_json(),
+                "id_base": record.id_base,
+                "new": new,
+                "attached": attach is not None or any(wanted is not None for _fd, wanted in clients),
+            },
+        ),
+        [fd for fd, _wanted in clients],
     )
 
 
@@ -77,8 +93,10 @@ def wait_started(monitor: Monitor) -> None:
         raise_error(message)
 
 
-def start(engine: Engine, name: str) -> None:
+def start(engine: Engine, name: str, clients: tuple[tuple[int, Attach], ...] = ()) -> None:
     """Start a container that was created or has ended; nothing happens to one that runs.
+
+    ``clients`` are ends of socket pairs, attached or (None) waiting from its first instruction.
 
     Raises `NotFound`, `Conflict` for one that is paused, and what keeps it from starting.
     """
@@ -86,7 +104,7 @@ def start(engine: Engine, name: str) -> None:
 
     try:
         with new_monitor(engine) as monitor:
-            begin(engine, _startable(engine, name), monitor, attach=None, new=False)
+            begin(engine, _startable(engine, name), monitor, attach=None, new=False, clients=clients)
             wait_started(monitor)
     except NotModified:
         pass

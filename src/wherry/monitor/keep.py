@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.monitor.log import Log
-    from wherry.monitor.main import AnyProcess, Job, Owner
+    from wherry.monitor.main import AnyProcess, Attach, Job, Owner
     from wherry.runtime.create import Stdio
 
 _BACKLOG = 128
 
 
 class Keeper:
-    """Whoever asked for the container is at the other end of ``channel``: a client of the first life."""
+    """``clients`` are there from the first life's start: whoever asked for the container, and others that waited."""
 
-    def __init__(self, job: Job, owner: Owner, channel: _socket.socket) -> None:
+    def __init__(self, job: Job, owner: Owner, clients: list[tuple[_socket.socket, Attach]]) -> None:
         self._job = job
         self._owner = owner
-        self._channel = channel
+        self._clients = clients
         self._listener: _socket.socket | None = None
         self._last: Supervisor  # of the life that goes on or has just ended
         self._lives = 0
@@ -41,7 +41,8 @@ class Keeper:
             process, pipes = self._make()
         except BaseException as error:
             self._owner.failed(error)
-            _tell(self._channel, describe_error(error))
+            for channel, _attach in self._clients:
+                _tell(channel, describe_error(error))
             self._owner.cleanup()
             return
         while (delay := self._live(process, pipes)) is not None:
@@ -98,7 +99,9 @@ class Keeper:
         )
         supervisor.welcome({"started": process.pid})
         if not self._lives:
-            supervisor.add(self._channel, self._job.attach)
+            for channel, attach in self._clients:
+                supervisor.add(channel, attach)
+            self._clients.clear()
         else:
             supervisor.take_over(self._last)
         self._last = supervisor

@@ -73,6 +73,8 @@ class LogReader:
         self._skip = 0  # entries at the beginning of the first file
         if tail >= 0:
             self._find_tail(tail)
+        else:
+            self._go_on()  # the log stays readable when its container is removed now
 
     def _find_tail(self, tail: int) -> None:
         """Go to where the last ``tail`` entries begin."""

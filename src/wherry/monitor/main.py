@@ -20,7 +20,7 @@ from wherry.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, Protocol, Self
 
     from wherry.monitor.supervise import Supervisor
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from wherry.runtime.executed import ExecutedProcess
     from wherry.runtime.external import ExternalProcess
 
+    Attach = tuple[bool, bool, bool] | None
     AnyProcess = Process | ExternalProcess | ExecutedProcess
 
     class Owner(Protocol):
@@ -79,6 +80,7 @@ SOCKET = "monitor.sock"
 """Its name in the container's directory of the run root."""
 
 _ALL_DESCRIPTORS = 1 << 20
+MOST_CLIENTS = 250  # that come along with a job: SCM_MAX_FD is 253
 
 
 class Job(Record):
@@ -96,6 +98,7 @@ class Job(Record):
     directory: str = ""  # "": no other clients
     stdin_once: bool = True  # input ends with the first client that was attached to it
     attach: tuple[bool, bool, bool] | None = (True, True, True)
+    others: tuple[tuple[bool, bool, bool] | None, ...] = ()  # the same of the clients whose sockets come along
 
 
 class Monitor:
@@ -111,19 +114,23 @@ class Monitor:
             self.channel.close()
             _leave_terminal([theirs.fileno(), *precompiled.descriptors()])
             _try(load)
-            job = _receive(theirs)
+            job, others = _receive(theirs)
             if job is not None:
                 from wherry.monitor.keep import Keeper
 
-                Keeper(job, own(job.details), theirs).keep()
+                clients = [(theirs, job.attach), *zip(others, job.others, strict=True)]
+                Keeper(job, own(job.details), clients).keep()
         finally:
             os._exit(0)
 
-    def begin(self, job: Job) -> None:
-        """Hand over the container; what becomes of it is told on ``channel`` (`wherry.monitor.protocol`)."""
+    def begin(self, job: Job, clients: Sequence[int] = ()) -> None:
+        """Hand over the container; what becomes of it is told on ``channel`` (`wherry.monitor.protocol`), and to
+        ``clients`` that are here already, descriptors of sockets."""
         body = marshal.dumps(job.as_dict())
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, pack(f"={len(clients)}i", *clients))] if clients else []
         try:
-            self.channel.sendall(pack("=I", len(body)) + body)
+            self.channel.sendmsg([pack("=I", len(body))], rights)
+            self.channel.sendall(body)
         except OSError:
             raise WherryError("the container's monitor could not be started") from None
 
@@ -143,14 +150,17 @@ def _try(load: Callable[[], None]) -> None:
         return
 
 
-def _receive(channel: _socket.socket) -> Job | None:
-    """The job, or None when the parent has gone without one."""
-    header = channel.recv(4, _socket.MSG_WAITALL)
+def _receive(channel: _socket.socket) -> tuple[Job | None, list[_socket.socket]]:
+    """The job, or None when the parent has gone without one; and the sockets of clients that came along."""
+    space = _socket.CMSG_LEN(4 * MOST_CLIENTS)
+    header, rights, _flags, _address = channel.recvmsg(4, space, _socket.MSG_WAITALL | _socket.MSG_CMSG_CLOEXEC)
+    sent = [fd for _level, _kind, data in rights for fd in unpack(f"={len(data) // 4}i", data)]
+    clients = [_socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd) for fd in sent]
     if len(header) < 4:
-        return None
+        return None, clients
     (size,) = unpack("=I", header)
     body = channel.recv(size, _socket.MSG_WAITALL)
-    return Job(**marshal.loads(body)) if len(body) == size else None
+    return Job(**marshal.loads(body)) if len(body) == size else None, clients
 
 
 def _leave_terminal(kept: list[int]) -> None:

@@ -82,6 +82,13 @@ def raise_error(message: dict[str, Any]) -> None:
     raise error
 
 
+def exit_code(message: dict[str, Any]) -> int:
+    """The exit status that goes with what `describe_error` described."""
+    from wherry import errors
+
+    return int(getattr(errors, message["error"], WherryError).exit_code)
+
+
 def parse_control(payload: bytes) -> dict[str, Any]:
     """The object in a CONTROL frame.  Raises ValueError."""
     message = loads(payload)

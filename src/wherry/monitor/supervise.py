@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 HIGH_WATER, END_WATER = 1 << 20, 8 << 20  # bytes that wait for a reader before its writer has to; after the end
 DRAIN_SECONDS, DRAIN_MOST = 1.0, 10.0  # of silence, and at all: awaiting output of processes that outlive the first
 MOST_CLIENTS = 1000
-_READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
-_GONE = select.EPOLLHUP | select.EPOLLERR
+_READ, _WRITE, _GONE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLHUP | select.EPOLLERR
 
 
 class Supervisor:
@@ -114,6 +113,7 @@ class Supervisor:
             for fd, event in events:
                 if fd == self._pidfd:
                     ended, last = True, monotonic() + DRAIN_MOST
+                    self._changed |= self._behind  # what the pipes still hold is read now, however slow a client is
                     self._on_end()
                 else:
                     self._handle(fd, event)

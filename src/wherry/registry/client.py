@@ -66,7 +66,7 @@ class Client:
 
     def __init__(self, config: RegistryConfig, credentials: Credentials | None = None) -> None:
         self._config = config
-        self._credentials = Credentials(config.docker_config) if credentials is None else credentials
+        self._credentials = credentials or Credentials(config.docker_config, config.credentials)
         self._stop = threading.Event()
         self._transport = Transport(config, self._stop)
         self._lock = threading.Lock()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from wherry.errors import InvalidArgument
 from wherry.record import Record
 from wherry.registry import address
+from wherry.registry.credentials import Credential
 from wherry.registry.failures import printable
 from wherry.registry.retry import RetryPolicy
 
@@ -68,6 +69,7 @@ class RegistryConfig(Record):
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
     retry: RetryPolicy = RetryPolicy()
+    credentials: tuple[tuple[str, Credential], ...] = ()  # by host, before those of docker_config
 
     @staticmethod
     def load(

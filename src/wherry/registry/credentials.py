@@ -44,11 +44,11 @@ class Credential(Record):
 class Credentials:
     """The credentials of one ``config.json`` (empty path: none).  Thread-safe; the file is read on first use."""
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, path: str = "", given: tuple[tuple[str, Credential], ...] = ()) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._config: dict[str, Any] | None = None
-        self._found: dict[str, Credential | None] = {}
+        self._found: dict[str, Credential | None] = {canonical(host): credential for host, credential in given}
         self._notes: dict[str, str] = {}
 
     def get(self, host: str) -> Credential | None:

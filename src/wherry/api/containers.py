@@ -1,0 +1,204 @@
+"""``/containers``: the life of containers (Engine API, *Containers*).  Their streams are in `streams`."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from wherry.api.context import API, body, json_response, nothing, query
+from wherry.api.progress import respond
+from wherry.engine import containers
+from wherry.errors import InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from wherry.api.context import Routes
+    from wherry.engine.engine import Engine
+
+
+def name_of(request: web.Request) -> str:
+    """The container in the request's path."""
+    return request.match_info["name"].removeprefix("/")
+
+
+async def list_all(request: web.Request) -> web.Response:
+    """``GET /containers/json``."""
+    asked = query(request)
+    filters = asked.filters()
+
+    def look(engine: Engine) -> list[dict[str, Any]]:
+        from wherry.engine.container_list import select
+
+        found = select(engine, filters, everything=asked.flag("all"), last=asked.integer("limit"))
+        return [one.document(size=asked.flag("size")) for one in found]
+
+    return json_response(await request.app[API].read(look))
+
+
+async def create(request: web.Request) -> web.Response:
+    """``POST /containers/create``."""
+    asked = query(request)
+    name = asked.text("name")
+    answer = await request.app[API].work("create", await body(request), name, asked.text("platform"))
+    return json_response({"Id": answer.value, "Warnings": []}, 201)
+
+
+async def inspect(request: web.Request) -> web.Response:
+    """``GET /containers/{name}/json``."""
+    size = query(request).flag("size")
+
+    def look(engine: Engine) -> dict[str, object]:
+        return containers.inspect(engine, name_of(request), size=size)
+
+    found = await request.app[API].read(look)
+    found["ExecIDs"] = request.app[API].execs.of(str(found["Id"])) or None
+    return json_response(found)
+
+
+async def start(request: web.Request) -> web.Response:
+    """``POST /containers/{name}/start``."""
+    api = request.app[API]
+    row = await api.read(containers.find, name_of(request))
+    waiting = api.pending.take(row.id)
+    attached = [attach for _end, attach in waiting]
+    await api.work("start", row.id, attached, give=[end.detach() for end, _attach in waiting])
+    return nothing()
+
+
+def _timeout(request: web.Request) -> int | None:
+    return query(request).integer("t") if query(request).has("t") else None
+
+
+def _signal(request: web.Request, default: int) -> int:
+    from wherry.container.parse import signal
+
+    text = query(request).text("signal")
+    return signal(text) if text else default
+
+
+async def stop(request: web.Request) -> web.Response:
+    """``POST /containers/{name}/stop``."""
+    api = request.app[API]
+    row = await api.read(containers.find, name_of(request))
+    if row.status not in containers.ALIVE:
+        return nothing(304)
+    await api.work("stop", row.id, _timeout(request), _signal(request, 0))
+    return nothing()
+
+
+async def restart(request: web.Request) -> web.Response:
+    """``POST /containers/{name}/restart``."""
+    await request.app[API].work("restart", name_of(request), _timeout(request), _signal(request, 0))
+    return nothing()
+
+
+async def kill(request: web.Request) -> web.Response:
+    """``POST /containers/{name}/kill``."""
+    await request.app[API].work("kill", name_of(request), _signal(request, 9))
+    return nothing()
+
+
+async def pause(request: web.Request) -> web.Response:
+    """``POST /containers/{name}/pause``."""
+    await request.app[API].work("pause", name_of(request))
+    return nothing()
+
+
+async def unpause(request: web.Request) -> web.Response:
+    """``POST /containers/{name}/unpause``."""
+    await request.app[API].work("unpause", name_of(request))
+    return nothing()
+
+
+async def rename(request: web.Request) -> web.Response:
+    """``POST /containers/{name}/rename``."""
+    await request.app[API].work("rename", name_of(request), query(request).text("name"))
+    return nothing()
+
+
+async def remove(request: web.Request) -> web.Response:
+    """``DELETE /containers/{name}``."""
+    asked, api = query(request), request.app[API]
+    if asked.flag("link"):
+        raise InvalidArgument("links are removed with their container")
+    row = await api.read(containers.find, name_of(request))
+    await api.work("remove", name_of(request), asked.flag("force"), asked.flag("v"))
+    api.pending.drop(row.id)
+    return nothing()
+
+
+async def resize(request: web.Request) -> web.Response:
+    """``POST /containers/{name}/resize``."""
+    asked = query(request)
+    size = (asked.integer("h"), asked.integer("w"))
+
+    def change(engine: Engine) -> None:
+        from wherry.engine.attach import resize
+
+        resize(engine, name_of(request), size)
+
+    await request.app[API].read(change)
+    return nothing(200)
+
+
+async def top(request: web.Request) -> web.Response:
+    """``GET /containers/{name}/top``."""
+    options = query(request).text("ps_args").split()
+
+    def look(engine: Engine) -> tuple[list[str], list[list[str]]]:
+        from wherry.engine.top import top
+
+        return top(engine, name_of(request), options)
+
+    titles, lines = await request.app[API].read(look)
+    return json_response({"Titles": titles, "Processes": lines})
+
+
+async def changes(request: web.Request) -> web.Response:
+    """``GET /containers/{name}/changes``."""
+    answer = await request.app[API].work("changes", name_of(request))
+    return json_response(answer.value)
+
+
+async def update(request: web.Request) -> web.Response:
+    """``POST /containers/{name}/update``."""
+    await request.app[API].work("update", name_of(request), await body(request))
+    return json_response({"Warnings": []})
+
+
+async def prune(request: web.Request) -> web.Response:
+    """``POST /containers/prune``."""
+    answer = await request.app[API].work("prune_containers", query(request).filters())
+    removed, freed = answer.value
+    return json_response({"ContainersDeleted": removed or None, "SpaceReclaimed": freed})
+
+
+async def stats(request: web.Request) -> web.StreamResponse:
+    """``GET /containers/{name}/stats``: one document, or one a second."""
+    api, asked = request.app[API], query(request)
+    if not asked.flag("stream", True):
+        answer = await api.work("stats_once", name_of(request), asked.flag("one-shot"))
+        return json_response(answer.value)
+    return await respond(request, api.follow("stats", name_of(request)))
+
+
+ROUTES: Routes = (
+    ("GET", "/containers/json", list_all),
+    ("POST", "/containers/prune", prune),
+    ("GET", "/containers/{name}/changes", changes),
+    ("POST", "/containers/{name}/update", update),
+    ("GET", "/containers/{name}/stats", stats),
+    ("POST", "/containers/create", create),
+    ("GET", "/containers/{name}/json", inspect),
+    ("POST", "/containers/{name}/start", start),
+    ("POST", "/containers/{name}/stop", stop),
+    ("POST", "/containers/{name}/restart", restart),
+    ("POST", "/containers/{name}/kill", kill),
+    ("POST", "/containers/{name}/pause", pause),
+    ("POST", "/containers/{name}/unpause", unpause),
+    ("POST", "/containers/{name}/rename", rename),
+    ("POST", "/containers/{name}/resize", resize),
+    ("GET", "/containers/{name}/top", top),
+    ("DELETE", "/containers/{name}", remove),
+)

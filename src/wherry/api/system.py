@@ -1,0 +1,75 @@
+"""``/_ping``, ``/version``, ``/info``: who answers (Engine API, *System*)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from wherry.api.context import API, json_response, query
+from wherry.api.progress import respond
+from wherry.engine.info import API_VERSION, MIN_API_VERSION, info, versions
+from wherry.errors import InvalidArgument, NotSupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wherry.api.context import Routes
+
+__all__ = ["API_VERSION", "MIN_API_VERSION", "ROUTES"]
+
+
+async def ping(_request: web.Request) -> web.Response:
+    """``GET`` and ``HEAD /_ping``.  Builder-Version 1: the client is not to ask for BuildKit."""
+    headers = {"Builder-Version": "1", "Swarm": "inactive"}
+    headers |= {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache"}
+    return web.Response(text="OK", headers=headers)
+
+
+async def show_version(_request: web.Request) -> web.Response:
+    """``GET /version``."""
+    return json_response(versions())
+
+
+async def show_info(request: web.Request) -> web.Response:
+    """``GET /info``."""
+    return json_response(await request.app[API].read(info))
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """``GET /events``: each on a line of its own, for ever or until a time."""
+    asked, api = query(request), request.app[API]
+    told = api.follow("events", asked.text("since"), asked.text("until"), asked.filters())
+    return await respond(request, told, at_once=True)
+
+
+async def disk_usage(request: web.Request) -> web.Response:
+    """``GET /system/df``."""
+    found = (await request.app[API].work("disk_usage")).value
+    names = {"image": "Images", "container": "Containers", "volume": "Volumes", "build-cache": "BuildCache"}
+    wanted = query(request).texts("type")
+    for name in wanted:
+        if name not in names:
+            raise InvalidArgument(f"unknown object type: {name}")
+    left_out = [field for name, field in names.items() if wanted and name not in wanted]
+    return json_response({name: value for name, value in found.items() if name not in left_out})
+
+
+async def no_builder(_request: web.Request) -> web.Response:
+    """There is none yet."""
+    raise NotSupported("wherry does not build images from Dockerfiles yet")
+
+
+async def prune_builds(_request: web.Request) -> web.Response:
+    """``POST /build/prune``: builds leave nothing here."""
+    return json_response({"CachesDeleted": None, "SpaceReclaimed": 0})
+
+
+ROUTES: Routes = (
+    ("GET", "/events", events),
+    ("GET", "/system/df", disk_usage),
+    ("POST", "/build", no_builder),
+    ("POST", "/build/prune", prune_builds),
+    ("POST", "/session", no_builder),
+    ("GET", "/_ping", ping),
+    ("HEAD", "/_ping", ping),
+    ("GET", "/version", show_version),
+    ("GET", "/info", show_info),
+)

@@ -1,0 +1,138 @@
+"""The docker SDK for Python against `wherry serve`."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support.command import Wherry
+from support.serving import Served
+
+
+@pytest.fixture(scope="module")
+def client(as_root: Wherry) -> Iterator[Any]:
+    served = Served(as_root)
+    found = served.client()
+    yield found
+    found.close()
+    served.close()
+
+
+@pytest.fixture
+def running(client: Any) -> Iterator[Any]:
+    one = client.containers.run("busybox", ["sleep", "1000"], detach=True, labels={"made-by": "test"})
+    yield one
+    one.remove(force=True)
+
+
+def test_run_gives_output_and_raises_for_failure(client: Any) -> None:
+    import docker.errors
+
+    assert client.ping() and client.version()["ApiVersion"] == "1.50"
+    assert client.containers.run("busybox", ["echo", "hello"], remove=True) == b"hello\n"
+    with pytest.raises(docker.errors.ContainerError) as caught:
+        client.containers.run("busybox", ["sh", "-c", "echo wrong >&2; exit 3"], remove=True, stderr=True)
+    assert (caught.value.exit_status, caught.value.stderr) == (3, b"wrong\n")
+    with pytest.raises(docker.errors.NotFound):
+        client.containers.get("nothere")
+    with pytest.raises(docker.errors.APIError, match="already in use"):
+        name = uuid.uuid4().hex
+        first = client.containers.create("busybox", "true", name=name)
+        try:
+            client.containers.create("busybox", "true", name=name)
+        finally:
+            first.remove()
+
+
+def test_a_container_and_its_streams(client: Any, running: Any) -> None:
+    assert running.status in ("created", "running")
+    running.reload()
+    assert running.status == "running" and running.labels == {"made-by": "test"}
+    assert running.exec_run(["sh", "-c", "echo out; echo err >&2; exit 4"], demux=True) == (4, (b"out\n", b"err\n"))
+    code, stream = running.exec_run(["sh", "-c", "echo 1; echo 2"], stream=True)
+    assert code is None and b"".join(stream) == b"1\n2\n"
+    _code, channel = running.exec_run("cat", stdin=True, socket=True)
+    channel._sock.sendall(b"typed\n")
+    assert channel.read(14)[8:] == b"typed\n"
+    channel.close()
+    assert [one.id for one in client.containers.list(filters={"label": "made-by=test"})] == [running.id]
+    assert running.top()["Titles"][0] == "UID"
+    figures = running.stats(stream=False)
+    assert figures["memory_stats"]["usage"] > 0 and figures["cpu_stats"]["cpu_usage"]["total_usage"] > 0
+    running.pause()
+    running.unpause()
+    running.kill("TERM")
+    running.update(mem_limit="32m", memswap_limit="32m")
+    running.rename("renamed-" + uuid.uuid4().hex[:8])
+    running.stop(timeout=0)
+    assert running.wait()["StatusCode"] in (137, 143)
+
+
+def test_logs_are_a_stream(client: Any) -> None:
+    one = client.containers.run("busybox", ["sh", "-c", "echo one; sleep 0.3; echo two"], detach=True)
+    assert b"".join(one.logs(stream=True, follow=True)) == b"one\ntwo\n"
+    assert one.logs(tail=1) == b"two\n"
+    one.remove()
+
+
+def test_archives_go_in_and_out(running: Any) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        entry = tarfile.TarInfo("file")
+        entry.size = 7
+        archive.addfile(entry, io.BytesIO(b"content"))
+    assert running.put_archive("/tmp", packed.getvalue())
+    stream, stat = running.get_archive("/tmp/file")
+    assert (stat["name"], stat["size"]) == ("file", 7)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+        found = archive.extractfile("file")
+        assert found is not None and found.read() == b"content"
+    assert {"Path": "/tmp/file", "Kind": 1} in running.diff()
+    assert len(b"".join(running.export())) > 1 << 20
+
+
+def test_images(client: Any) -> None:
+    import docker.errors
+
+    image = client.images.get("busybox")
+    assert "busybox:latest" in image.tags and image.history()
+    tag = uuid.uuid4().hex[:8]
+    assert image.tag("kept", tag)
+    saved = b"".join(client.api.get_image(f"kept:{tag}"))
+    client.images.remove(f"kept:{tag}")
+    with pytest.raises(docker.errors.ImageNotFound):
+        client.images.get(f"kept:{tag}")
+    assert [one.id for one in client.images.load(saved)] == [image.id]
+    client.images.remove(f"kept:{tag}")
+    assert image.id in [one.id for one in client.images.list(name="busybox")]
+
+
+def test_volumes_and_networks(client: Any) -> None:
+    volume = client.volumes.create(labels={"a": "b"})
+    assert client.containers.run("busybox", "ls /data", volumes={volume.name: {"bind": "/data"}}, remove=True) == b""
+    assert volume.name in [one.name for one in client.volumes.list(filters={"label": "a=b"})]
+    volume.remove()
+    net = client.networks.create("n-" + uuid.uuid4().hex[:8], driver="bridge")
+    one = client.containers.run("busybox", "sleep 1000", network=net.name, detach=True)
+    net.reload()
+    assert [found.id for found in net.containers] == [one.id]
+    net.disconnect(one)
+    net.connect(one, aliases=["www"])
+    one.remove(force=True)
+    net.remove()
+
+
+def test_events_come_as_they_happen(client: Any) -> None:
+    told = client.events(decode=True, filters={"type": "container"})
+    one = client.containers.create("busybox", "true", name="e-" + uuid.uuid4().hex[:8])
+    for event in told:
+        if event["Actor"]["ID"] == one.id:
+            assert (event["Type"], event["Action"]) == ("container", "create")
+            break
+    told.close()
+    one.remove()
