@@ -102,6 +102,17 @@ def test_connected_later(net: Net) -> None:
     assert net.found("web", "late") == []
 
 
+def test_links_on_the_default_network(net: Net) -> None:
+    """Lines of /etc/hosts, as Docker writes them."""
+    one = net.up("web")
+    net.up("client", "--link", "web:shop")
+    hosts = net.wherry.ok("exec", "client", "cat", "/etc/hosts")
+    assert f"{net.address('web', 'bridge')}\tshop {one[:12]} web\n" in hosts
+    net.wherry.ok("stop", "-t", "0", "web")
+    refused = net.wherry("run", "--rm", "--name", "late", "--link", "web:shop", "busybox", "true")
+    assert refused.code == 125 and "Cannot link to a non running container: /web AS /late/shop" in refused.err
+
+
 def test_servers_search_domains_options_and_hosts(net: Net) -> None:
     front = net.network()
     options = ("--dns-search", "example.test", "--dns-option", "timeout:3", "--add-host", "db:10.1.2.3")

@@ -82,13 +82,16 @@ def test_the_way_out_and_names(there: World) -> None:
 
 
 def test_what_is_refused(there: World) -> None:
+    there.wherry.ok("create", "--name", "one", "busybox", "true")
     for arguments, message in (
         (("-p", "18082:80/sctp"), "sctp ports can be published by root alone"),
         (("-p", "81:80"), "failed to bind host port 0.0.0.0:81/tcp: permission denied"),
         (("--network", "other"), "network other not found"),
+        (("--link", "one:two"), "links are not supported without root"),
     ):
         refused = there.wherry("run", "--rm", *arguments, "busybox", "true")
         assert refused.code == 125 and message in refused.err, refused
+    there.wherry.ok("rm", "one")
     assert there.wherry.ok("ps", "-aq") == ""
     assert there.wherry.ok("run", "--rm", "--network", "none", "busybox", "ip", "-o", "link").count("\n") == 1
 

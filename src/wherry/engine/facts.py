@@ -165,7 +165,7 @@ def _etc(
             name,
             options.domainname,
             addresses=sandbox.addresses if sandbox is not None else (),
-            extra=options.extra_hosts,
+            extra=options.extra_hosts + (names.linked(engine, record) if sandbox and options.networks else ()),
             gateway=sandbox.gateway if sandbox is not None else "",
             base=_read("/etc/hosts") if on_host else "",
         ),

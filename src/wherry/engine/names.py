@@ -60,6 +60,37 @@ def resolv_conf(record: ContainerRecord, used: Iterable[Network] = (), server: s
     )
 
 
+def linked(engine: Engine, record: ContainerRecord) -> tuple[str, ...]:
+    """``--link`` on the default network, which has no name server: entries of /etc/hosts ("alias id name:address").
+
+    Raises `Conflict` for a container that does not run, or is not on that network; `NotSupported` without root.
+    """
+    from wherry.engine.containers import find
+    from wherry.errors import Conflict, NotSupported
+    from wherry.network.model import endpoint_from, settings_from
+    from wherry.store import networks
+
+    default = networks.find(engine.db, _DEFAULT).id
+    own = [row for row in networks.endpoints_of(engine.db, record.id) if row.network_id == default]
+    links = settings_from(own[0].settings).links if own else ()
+    if links and engine.rootless:
+        raise NotSupported("links are not supported without root", hint="publish a port of the other container")
+    entries: list[str] = []
+    for link in links:
+        target, _colon, alias = link.partition(":")
+        other = find(engine, target)
+        there = [row for row in networks.endpoints_of(engine.db, other.id) if row.network_id == default and row.active]
+        address = endpoint_from(there[0].record).ipv4.partition("/")[0] if there else ""
+        if not address:
+            raise Conflict(
+                f"Cannot link to a non running container: /{other.name} AS /{record.name}/{alias or other.name}",
+                hint="it must run, and be on the default network",
+            )
+        names = dict.fromkeys((alias or other.name, other.id[:12], other.name))
+        entries.append(f"{' '.join(names)}:{address}")
+    return tuple(entries)
+
+
 def rewrite(engine: Engine, record: ContainerRecord, used: Iterable[Network]) -> None:
     """Bring a running container's resolv.conf up to date, in place: it is mounted there."""
     fd = os.open(f"{engine.layout.container(record.id)}/resolv.conf", os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
