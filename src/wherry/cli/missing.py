@@ -19,7 +19,6 @@ MISSING = {
     "config": _SWARM,
     "context": _CONTEXTS,
     "image build": _NOT_YET,
-    "network": _NOT_YET,
     "node": _SWARM,
     "plugin": _PLUGINS,
     "secret": _SWARM,

@@ -46,8 +46,10 @@ def remove_group(engine: Engine, identity: str) -> None:
     try:
         with open(f"{engine.layout.run_container(identity)}/config.json") as file:
             path = loads(file.read())["linux"]["cgroupsPath"]
-    except (OSError, JSONError, KeyError, TypeError):
+    except FileNotFoundError:
         return  # it was never started
+    except (OSError, JSONError, KeyError, TypeError):
+        path = f"/wherry/{identity}"  # half written: it is where it is by default
     group = cgroup.open_cgroup(engine.host.cgroups, path)
     group.kill()
     group.remove()

@@ -8,7 +8,7 @@ import time
 from wherry.container.record import ContainerRecord
 from wherry.container.state import State
 from wherry.engine import events
-from wherry.errors import Conflict, Corrupt, NotFound
+from wherry.errors import Conflict, Corrupt, NotFound, StorageFull
 from wherry.fastjson import JSONError
 from wherry.store import containers, images
 from wherry.store.locks import Lock
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wherry.store.containers import ContainerRow
 
 ALIVE = ("running", "paused", "restarting")
+_END = "ended"  # file in the container's directory of the run root
 LOST = 255  # exit code of a container that ended with its machine
 KILLED = 137  # exit code of a container whose monitor was killed: 128 + SIGKILL
 
@@ -137,7 +138,10 @@ def _refreshed(engine: Engine, row: ContainerRow) -> ContainerRow:
     try:
         row = containers.get(engine.db, row.id)
         if row.status in ALIVE:
-            bury(engine, row)
+            try:
+                bury(engine, row)
+            except StorageFull:  # it cannot be noted now, but it can be told
+                return row.replace(**_end_of(engine, row))
         return containers.get(engine.db, row.id)
     finally:
         lock.release(remove=True)
@@ -148,7 +152,8 @@ def bury(engine: Engine, row: ContainerRow) -> None:
 
     The caller holds the container's lock."""
     record = load(row)
-    code, error = _end_of(row)
+    end = _end_of(engine, row)
+    code = end["exit_code"]
     from wherry.engine.clean import remove_container_files, remove_group, remove_tree
     from wherry.engine.network import undo
 
@@ -165,27 +170,37 @@ def bury(engine: Engine, row: ContainerRow) -> None:
         return
     remove_group(engine, row.id)
     with engine.db.transaction():
-        containers.update(
-            engine.db,
-            row.id,
-            status="exited",
-            pid=0,
-            exit_code=code,
-            error=error,
-            health="unhealthy" if row.health else "",
-            finished_at=time.time_ns(),
-        )
+        containers.update(engine.db, row.id, **end)
         events.of_container(engine.db, record, "die", exitCode=str(code))
     remove_tree(engine.layout.run_container(row.id))
 
 
-def _end_of(row: ContainerRow) -> tuple[int, str]:
-    """The exit code, as Docker has it, and the reason."""
+def note_end(engine: Engine, container_id: str, state: State) -> None:
+    """Write down beside the database how a container ended, for `bury`; nothing when even that cannot be done."""
+    from wherry.fastjson import dumps
+
+    end = {"exit_code": state.exit_code, "finished_at": state.finished_at, "oom_killed": int(state.oom_killed)}
+    try:
+        with open(f"{engine.layout.run_container(container_id)}/{_END}", "w") as file:
+            file.write(dumps({**end, "stopped": int(state.stopped)}))
+    except OSError:
+        return
+
+
+def _end_of(engine: Engine, row: ContainerRow) -> dict[str, Any]:
+    """The row's fields: the exit code, as Docker has it, and the reason."""
+    from wherry.fastjson import loads
     from wherry.linux.process import boot_id
 
+    end: dict[str, Any] = {"status": "exited", "pid": 0, "health": "unhealthy" if row.health else ""}
     if row.boot and row.boot != boot_id():
-        return LOST, "the machine was restarted"
-    return KILLED, "the container's monitor was killed"
+        return end | {"exit_code": LOST, "error": "the machine was restarted", "finished_at": time.time_ns()}
+    try:
+        with open(f"{engine.layout.run_container(row.id)}/{_END}") as file:
+            noted = loads(file.read())
+        return end | {name: int(noted[name]) for name in ("exit_code", "finished_at", "oom_killed", "stopped")}
+    except (OSError, JSONError, KeyError, TypeError, ValueError):
+        return end | {"exit_code": KILLED, "error": "the container's monitor was killed", "finished_at": time.time_ns()}
 
 
 def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = False) -> str:

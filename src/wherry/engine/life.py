@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from wherry.container.modes import container_of
 from wherry.container.record import ContainerRecord
 from wherry.container.state import EXITED, PAUSED, RESTARTING, RUNNING, State
 from wherry.engine import events
-from wherry.engine.containers import ALIVE, bury, monitor_lock, state
+from wherry.engine.bundle import runtime_spec, write_bundle
+from wherry.engine.containers import ALIVE, bury, monitor_lock, note_end, state
 from wherry.engine.containers import load as load_record
 from wherry.errors import Conflict, NotFound, NotModified, WherryError
-from wherry.fastjson import dumps
 from wherry.linux.process import boot_id
 from wherry.store import containers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from wherry.container.health import Health
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from wherry.engine.network import Sandbox
     from wherry.engine.user_network import UserSandbox
     from wherry.monitor.supervise import Supervisor
-    from wherry.oci.runtime_spec import Spec
     from wherry.runtime.create import Process, Stdio
     from wherry.runtime.external import ExternalProcess
 
@@ -69,6 +68,7 @@ class Life:
         self._state = State()
         self._removes = self._record.options.auto_remove
         self._stopping = False  # by that or a signal: it is not started again
+        self._noted = True  # in the database: how it ended
         self._began = 0.0  # by the clock that nobody sets
         self._back_off: BackOff | None = None
         self._checks: HealthChecks | None = None
@@ -221,7 +221,15 @@ class Life:
 
     def note(self, action: str, /, **attributes: str) -> None:
         """Something was done to it that changes no state."""
-        events.of_container(self._engine.db, self._record, action, **attributes)
+        self._note(lambda: events.of_container(self._engine.db, self._record, action, **attributes))
+
+    @staticmethod
+    def _note(write: Callable[[], None]) -> None:
+        """Write what need not be known: a full disk is no reason not to stop a container."""
+        try:
+            write()
+        except WherryError:
+            return
 
     def stopping(self, signal: int, *, keep: bool = False) -> bool:
         """As Docker has it, a signal ends the restarts, unless it is another one than the container's own to stop."""
@@ -237,7 +245,7 @@ class Life:
         if not self._state.stopped:
             self._state = self._state.replace(stopped=True)
             if self._record.options.restart_policy:  # for `wherry boot`, even if this monitor ends now
-                self._become(self._state)
+                self._note(lambda: self._become(self._state))
         return self._stopping
 
     def _is_stop_signal(self, signal: int) -> bool:
@@ -280,8 +288,6 @@ class Life:
 
     def exited(self, exit_code: int, oom_killed: bool) -> float | None:
         """It has ended; with ``--rm`` it is gone as soon as whoever waits is told."""
-        if self._sandbox is not None:
-            self._sandbox.release()
         if self._checks is not None:
             self._checks.end()
             self._checks, self._state = None, self._state.replace(health="unhealthy")
@@ -294,12 +300,18 @@ class Life:
                 self._back_off = self._back_off or restart.BackOff()
                 delay = self._back_off.next(time.monotonic() - self._began)
                 state = self._state.restarting(exit_code, state.finished_at, oom_killed=oom_killed)
-        with self._engine.db.transaction():
-            events.ended(self._engine.db, self._record, state, stopped=self._stopped)
-            if self._removes:
-                events.forget_container(self._engine.db, self._record)
-            else:
-                self._become(state)
+        try:
+            if self._sandbox is not None:
+                self._sandbox.release()
+            with self._engine.db.transaction():
+                events.ended(self._engine.db, self._record, state, stopped=self._stopped)
+                if self._removes:
+                    events.forget_container(self._engine.db, self._record)
+                else:
+                    self._become(state)
+        except WherryError:  # a full disk: whoever looks next makes it known (`wherry.engine.containers.bury`)
+            note_end(self._engine, self._record.id, state)
+            self._noted, delay = False, None
         return delay
 
     def _become(self, state: State) -> None:
@@ -335,6 +347,9 @@ class Life:
             from wherry.engine import local_driver
 
             local_driver.detach(self._engine, self._record)
+        if not self._noted:
+            self._lock.release()
+            return
         if self._removes:
             remove_container_files(self._engine, self._record)
         else:
@@ -363,34 +378,3 @@ def _sandbox(engine: Engine, record: ContainerRecord) -> Sandbox | UserSandbox:
     from wherry.engine.network import Sandbox
 
     return Sandbox(engine, record)
-
-
-def runtime_spec(
-    engine: Engine, record: ContainerRecord, layers: tuple[str, ...], sandbox: Sandbox | UserSandbox | None = None
-) -> Spec:
-    """The OCI runtime spec of a container on this host, whose root consists of ``layers``, top-most first.
-
-    Raises what it can be refused for.
-    """
-    from wherry.container.spec import build
-    from wherry.engine.facts import gather
-
-    spec = build(record, gather(engine, record, layers, sandbox))
-    if any(mount.relabel for mount in record.mounts):
-        from wherry.container.relabel import relabel
-
-        relabel(record.mounts, spec["linux"].get("mountLabel", ""))
-    return spec
-
-
-def write_bundle(engine: Engine, record: ContainerRecord, spec: Spec) -> str:
-    """Write ``config.json`` where runtimes, and the sweep after a crash, find it; gives the directory."""
-    bundle = engine.layout.run_container(record.id)
-    os.makedirs(bundle, 0o700, exist_ok=True)
-    with open(f"{bundle}/config.json", "w", opener=_private) as file:
-        file.write(dumps(spec))
-    return bundle
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

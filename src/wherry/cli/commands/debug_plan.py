@@ -38,8 +38,8 @@ COMMAND = Command(
 def main(call: Call) -> int:
     """Prints a plan."""
     from wherry.cli.commands.run import when_pulling
+    from wherry.engine.bundle import runtime_spec
     from wherry.engine.create import create
-    from wherry.engine.life import runtime_spec
     from wherry.engine.run import get_image
     from wherry.engine.undo import Undo
     from wherry.errors import InvalidArgument

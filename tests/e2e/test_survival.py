@@ -1,0 +1,250 @@
+"""What a container and its store must survive: SIGKILL anywhere, two commands at once, a full disk, a power failure.
+
+A run samples the points at which it kills; the seed is in the test's name, and ``WHERRY_SEED`` sets it.
+``WHERRY_EVERYTHING=1`` goes through all points and makes 200 containers.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from support import images, leaks
+from support.command import Wherry, kill_and_wait, wait_for
+
+EVERYTHING = bool(os.environ.get("WHERRY_EVERYTHING"))
+SEED = os.environ.get("WHERRY_SEED") or (os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex)[:8]
+DEFINED = ("created", "running", "restarting", "paused", "exited")
+CALLS = {
+    "pwrite64": 12, "mkdir": 10, "rmdir": 10, "unlink": 4, "unlinkat": 4, "sendto": 5, "recvfrom": 5, "flock": 6,
+    "clone3": 2, "clone": 3, "execve": 3, "wait4": 2, "pidfd_send_signal": 1, "connect": 2, "bind": 2, "setsid": 3,
+    "pivot_root": 1, "write": 12, "rename": 2, "epoll_wait": 4,
+}  # fmt: skip
+BRIEF = ("busybox", "sleep", "3")  # strace stays until everything that it follows has ended
+VERBS = ("run", "start", "stop", "restart", "rm", "exec", "kill", "update")
+
+
+def points() -> list[tuple[str, str, int]]:
+    every = [(verb, call, number) for verb in VERBS for call, most in CALLS.items() for number in range(1, most + 1)]
+    return every if EVERYTHING else sorted(random.Random(SEED).sample(every, 8))
+
+
+def name() -> str:
+    return "s-" + uuid.uuid4().hex[:12]
+
+
+def state(box: Wherry, container: str) -> str:
+    return box.ok("ps", "-a", "--filter", f"name=^{container}$", "--format", "{{.State}}").strip()
+
+
+def commands(verb: str, container: str) -> tuple[str, ...]:
+    return {
+        "run": ("run", "-d", "--restart", "on-failure:1", "--name", container, *BRIEF),
+        "exec": ("exec", container, "true"),
+        "stop": ("stop", "-t", "0", container),
+        "restart": ("restart", "-t", "0", container),
+        "rm": ("rm", "-f", container),
+        "update": ("update", "--restart", "always", "--pids-limit", "50", container),
+    }.get(verb, (verb, container))
+
+
+def is_settled(box: Wherry, *gone: str) -> None:
+    """Nothing is wrong, nothing is left, and everything still works."""
+    box.ok("ps", "-a")  # sweeps
+
+    def wrong() -> str:
+        return box("system", "check").out
+
+    try:
+        wait_for(lambda: not wrong(), 10, step=0.2)
+    except AssertionError:
+        raise AssertionError(wrong()) from None
+    known = set(box.ok("ps", "-a", "-q", "--no-trunc").split())
+    for parent in (box.root / "containers", box.run_root / "containers"):
+        assert not parent.exists() or set(os.listdir(parent)) <= known
+    for container in gone:
+        assert leaks.cgroups_of({container}) == []
+
+
+@pytest.mark.needs("root", "strace")
+@pytest.mark.parametrize("point", points(), ids=lambda point: f"{SEED}-{'-'.join(map(str, point))}")
+def test_sigkill_at_any_point(as_root: Wherry, point: tuple[str, str, int]) -> None:
+    """Whichever process makes the call first is the one that dies: the command, the monitor, or the container's own."""
+    verb, call, number = point
+    container = name()
+    if verb != "run":
+        as_root.ok("run", "-d", "--name", container, *BRIEF)
+    if verb == "start":
+        as_root.ok("stop", "-t", "0", container)
+    inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
+    traced = Wherry(as_root.directory, prefix=("strace", "-f", "-qq", "-o", "/dev/null", *inject))
+    traced(*commands(verb, container), timeout=60)
+    found = state(as_root, container)
+    assert found in ("", *DEFINED)
+    identity = as_root.ok("inspect", "-f", "{{.Id}}", container).strip() if found else ""
+    if found:
+        as_root.ok("rm", "-f", container)
+    assert as_root.ok("run", "--rm", "--name", container, "busybox", "echo", "fine") == "fine\n"  # the name is free
+    is_settled(as_root, *([identity] if identity else []))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("start", "start"), ("stop", "rm"), ("exec", "rm"), ("restart", "restart"), ("restart", "rm"), ("stop", "start"),
+     ("kill", "update")],
+)  # fmt: skip
+def test_two_at_once(box: Wherry, one: str, other: str) -> None:
+    """Whoever is second finds what the first has made of it; nobody crashes, and nothing is left."""
+    container = name()
+    box.ok("run", "-d", "--name", container, "busybox", "sleep", "60")
+    if "start" in (one, other) and "stop" not in (one, other):
+        box.ok("stop", "-t", "0", container)
+    racing = [box.popen(*commands(verb, container)) for verb in (one, other)]
+    for process in racing:
+        _out, err = process.communicate(timeout=60)
+        assert b"internal error" not in err, err
+        assert process.returncode in (0, 1, 126, 137), err
+    found = state(box, container)
+    assert found in ("", *DEFINED)
+    if found:
+        box.ok("rm", "-f", container)
+    is_settled(box)
+
+
+def test_a_name_is_used_again_at_once(box: Wherry) -> None:
+    container = name()
+    for number in range(6):
+        box.ok("run", "-d", "--name", container, "busybox", "sleep", "60")
+        assert box.ok("rm", "-f", container) == f"{container}\n"
+        assert box.ok("run", "--rm", "--name", container, "busybox", "echo", str(number)) == f"{number}\n"
+
+
+@pytest.mark.needs("root")
+def test_many_containers(as_root: Wherry) -> None:
+    """Made and started ten at a time; all run, all are seen, all go."""
+    count = 200 if EVERYTHING else 30
+    label = name()
+    for _ in range(count // 10):
+        batch = [as_root.popen("run", "-d", "-l", label, "busybox", "sleep", "300") for _ in range(10)]
+        assert [process.wait(120) for process in batch] == [0] * 10
+    running = as_root.ok("ps", "-q", "--filter", f"label={label}").split()
+    assert len(set(running)) == count
+    as_root.ok("rm", "-f", *running, timeout=300)
+    assert as_root.ok("ps", "-a", "-q", "--filter", f"label={label}") == ""
+    is_settled(as_root)
+
+
+@pytest.fixture
+def small(wherry_as: Callable[..., Wherry]) -> Iterator[Wherry]:
+    """A store on a file system of 24 MB, in a mount namespace of its own: else every other test's containers would
+    copy the mount."""
+    box = wherry_as()
+    box.root.mkdir(mode=0o700)
+    holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "600"])
+    wait_for(lambda: Path(f"/proc/{holder.pid}/comm").read_text() == "sleep\n")
+    inside = Wherry(box.directory, prefix=("nsenter", "--mount", "--target", str(holder.pid)))
+    try:
+        mount = ("mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", str(box.root))
+        subprocess.run([*inside.prefix, *mount], check=True)
+        inside.load(images.busybox().docker_archive(box.directory / "image.tar", "busybox:latest"))
+        yield inside
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def fill(box: Wherry) -> Path:
+    filler = Path(f"/proc/{box.prefix[-1]}/root{box.root}/ingest/filler")
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(b"\0" * 65536):
+                pass
+        except OSError:
+            pass
+        try:
+            while file.write(b"\0"):
+                pass
+        except OSError:
+            pass
+    return filler
+
+
+@pytest.mark.needs("root")
+def test_a_full_disk(small: Wherry) -> None:
+    """What runs goes on, what ends is known, what cannot be made says why and leaves nothing."""
+    end = "until test -e /dev/shm/go; do sleep 0.05; done; exit 7"
+    small.ok("run", "-d", "--name", "one", "busybox", "sh", "-c", end)
+    small.ok("run", "-d", "--name", "two", "busybox", "sleep", "60")
+    filler = fill(small)
+    result = small("run", "--name", "three", "busybox", "true")
+    assert result.code == 125
+    assert "no space left" in result.err
+    small.ok("exec", "one", "touch", "/dev/shm/go")
+    wait_for(lambda: state(small, "one") == "exited")
+    assert state(small, "two") == "running"
+    small.ok("stop", "-t", "0", "two")
+    assert small.ok("inspect", "-f", "{{.State.ExitCode}}", "one") == "7\n"
+    filler.unlink()
+    assert small.ok("inspect", "-f", "{{.State.ExitCode}} {{.State.Error}}", "one") == "7 \n"
+    assert small.ok("run", "--rm", "--name", "three", "busybox", "echo", "fine") == "fine\n"
+    small.ok("start", "one")
+    small.ok("rm", "-f", "one", "two")
+    is_settled(small)
+
+
+@pytest.mark.needs("root")
+def test_the_power_fails(wherry_as: Callable[..., Wherry]) -> None:
+    """Every process ends at once, the run root is gone, the database's log is cut anywhere, files are half written."""
+    chance = random.Random(SEED)
+    box = wherry_as()
+    box.load(images.busybox().docker_archive(box.directory / "image.tar", "busybox:latest"))
+    with closing(sqlite3.connect(box.root / "wherry.db")) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the image is not of the last moments
+    for round_ in range(3):
+        names = [f"p{round_}-{number}" for number in range(3)]
+        for container in names:
+            box.ok("run", "-d", "--network", "none", "--name", container, "busybox", "sleep", "60")
+        for pid in leaks.processes_of(box.directory):
+            kill_and_wait(pid)
+        for config in (box.run_root / "containers").glob("*/config.json"):
+            os.truncate(config, chance.randrange(config.stat().st_size))
+        log = box.root / "wherry.db-wal"
+        os.truncate(log, chance.randrange(log.stat().st_size))
+        (box.root / "wherry.db-shm").unlink(missing_ok=True)
+        found = dict(line.split() for line in box.ok("ps", "-a", "--format", "{{.Names}} {{.State}}").splitlines())
+        assert set(found.values()) <= {"created", "exited"}, f"{found} (seed {SEED})"
+        is_settled(box)
+        assert box.ok("run", "--rm", "--network", "none", "busybox", "echo", "fine") == "fine\n"
+        if found:
+            box.ok("rm", *found)
+        leaks.sweep(box.directory)
+
+
+@pytest.mark.needs("root")
+def test_a_clock_that_jumps(as_root: Wherry) -> None:
+    """Pauses and intervals are not measured by the clock that people set: here it goes back a day at every look."""
+    container = name()
+    backwards = (
+        "import runpy, sys, time; real = time.time_ns; seen = [0]\n"
+        "def jumping():\n    seen[0] += 86400 * 10**9\n    return real() - seen[0]\n"
+        "time.time_ns = jumping; time.time = lambda: jumping() / 1e9\n"
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    command = as_root.argv("run", "-d", "--name", container, "--restart", "on-failure:2", "--health-cmd", "true",
+                           "--health-interval", "50ms", "busybox", "sh", "-c", "sleep 0.4; exit 3")  # fmt: skip
+    main = command.index("-S") + 1
+    jumping = [sys.executable, "-I", "-S", "-c", backwards, *command[main:]]
+    subprocess.run(jumping, env=as_root.environment(), check=True, capture_output=True, timeout=60)
+    form = "{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}"
+    wait_for(lambda: as_root.ok("inspect", "-f", form, container) == "exited 2 3\n")
+    assert "0" in as_root.ok("inspect", "-f", "{{range .State.Health.Log}}{{.ExitCode}} {{end}}", container).split()
+    as_root.ok("rm", container)
