@@ -278,6 +278,7 @@ def test_addresses_run_out(as_root: Wherry, net: Callable[..., str], up: Callabl
         (["--ip", "172.17.0.9"], "user specified IP address is supported on user defined networks only"),
         (["--network-alias", "x"], "network-scoped aliases are only supported for user-defined networks"),
         (["--network", "host", "--ip", "10.0.0.9"], "conflicting options"),
+        (["--network", "name=bridge,driver-opt=a=b"], "the driver option a of an endpoint is not supported"),
         (["--link", "no-such"], "No such container: no-such"),
     ],
     ids=lambda value: str(value)[:40],

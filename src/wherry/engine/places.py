@@ -134,6 +134,9 @@ def check(network: Network, settings: EndpointSettings) -> None:
             )
     if settings.link_local:
         raise NotSupported("link-local addresses are not supported", hint="leave out --link-local-ip")
+    if settings.driver_options:
+        name = settings.driver_options[0][0]
+        raise NotSupported(f"the driver option {name} of an endpoint is not supported", hint="leave out driver-opt")
 
 
 def new_endpoint(network_id: str, container_id: str, settings: EndpointSettings) -> EndpointRow:
