@@ -161,6 +161,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "dig": program("dig"),
     "pasta": program("pasta"),
     "slirp4netns": program("slirp4netns"),
+    "journald": lambda: os.path.exists("/lib/systemd/systemd-journald") and os.path.exists("/etc/machine-id"),
     "dnsmasq": program("dnsmasq"),
     "zsh": program("zsh"),
     "fish": program("fish"),

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 DEFAULT = "json-file"
 DRIVERS = ("journald", "json-file", "local", "none")
-READABLE = ("json-file", "local")  # by `logs`; a journal is read with systemd's own library or tool
 LOCAL_SIZE, LOCAL_FILES = 20 * 1024 * 1024, 5
 BUFFER_SIZE = 1024 * 1024  # of mode=non-blocking
 

@@ -6,7 +6,7 @@ import os
 import select
 import time
 
-from wherry.container.logging import DEFAULT, READABLE
+from wherry.container.logging import DEFAULT
 from wherry.container.logging import path as log_path
 from wherry.engine.containers import ALIVE, find, load
 from wherry.engine.stop import call_monitor
@@ -40,9 +40,8 @@ def _readable(engine: Engine, name: str) -> tuple[ContainerRow, str]:
     """A container and the driver of its log."""
     row = find(engine, name)
     driver = load(row).options.log_driver or DEFAULT
-    if driver not in READABLE:
-        hint = f"journalctl CONTAINER_ID_FULL={row.id}" if driver == "journald" else f"{name} keeps no log"
-        raise NotSupported("configured logging driver does not support reading", hint=hint)
+    if driver == "none":
+        raise NotSupported("configured logging driver does not support reading", hint=f"{name} keeps no log")
     return row, driver
 
 
@@ -53,24 +52,34 @@ def read(engine: Engine, name: str, wanted: Wanted) -> Iterator[list[Entry]]:
     """
     row, driver = _readable(engine, name)
     call = call_monitor(engine, row) if wanted.follow and row.status in ALIVE else None
+    if driver == "journald":
+        from wherry.engine import journal
+
+        found = journal.read(row.id, wanted.since, wanted.until, wanted.tail, call)
+        return _between(found, _text(wanted.since), _text(wanted.until))
     path = log_path(engine.layout.container(row.id), row.id, driver)
     watch = _watch(os.path.dirname(path)) if call is not None else -1
-    return _read(LogReader(path, wanted.tail, driver), call, watch, wanted)
+    found = _read(LogReader(path, wanted.tail, driver), call, watch, wanted)
+    return _between(found, _text(wanted.since), _text(wanted.until))
+
+
+def _between(pieces: Iterator[list[Entry]], since: str, until: str) -> Iterator[list[Entry]]:
+    """The entries of a time; nothing is read that comes after it."""
+    for entries in pieces:
+        if since:
+            entries = [entry for entry in entries if entry.time >= since]
+        if until and entries and entries[-1].time > until:
+            yield [entry for entry in entries if entry.time <= until]
+            return
+        yield entries
 
 
 def _read(reader: LogReader, call: Call | None, watch: int, wanted: Wanted) -> Iterator[list[Entry]]:
-    since, until = _text(wanted.since), _text(wanted.until)
     try:
         if call is not None:
             call.say({"wait": True})
         while True:
-            for entries in reader.read():
-                if since:
-                    entries = [entry for entry in entries if entry.time >= since]
-                if until and entries and entries[-1].time > until:
-                    yield [entry for entry in entries if entry.time <= until]
-                    return
-                yield entries
+            yield from reader.read()
             if call is None or (wanted.until and time.time_ns() > wanted.until):
                 return
             if _ended(call, watch, wanted.until):

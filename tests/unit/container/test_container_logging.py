@@ -127,8 +127,8 @@ def test_names_and_tags() -> None:
     assert tag("{{ .Name }}-{{.ID}}", {"Name": "n", "ID": "i"}) == "n-i"
 
 
-def test_what_can_be_read_has_a_format() -> None:
-    from wherry.container.logging import READABLE
+def test_what_has_a_file_has_a_format() -> None:
+    from wherry.container.logging import DRIVERS
     from wherry.monitor.log_records import FORMATS
 
-    assert set(READABLE) == set(FORMATS)
+    assert {driver for driver in DRIVERS if path("/dir", ID, driver)} == set(FORMATS)
