@@ -279,3 +279,16 @@ def test_it_ends_when_nobody_asks(wherry: Wherry) -> None:
     eventually(lambda: served.process.poll() is not None)
     assert not served.socket.exists()
     served.close()
+
+
+def test_without_root(as_user: Wherry) -> None:
+    served = Served(as_user)
+    try:
+        assert "uid=0(root)" in served.ok("run", "--rm", "busybox", "id")
+        web = name()
+        served.ok("run", "-d", "--name", web, "busybox", "sleep", "1000")
+        assert served.ok("exec", "-i", web, "cat", input="typed") == "typed"
+        served.ok("cp", f"{web}:/etc/passwd", "-")
+        assert served.ok("rm", "-f", web).strip() == web
+    finally:
+        served.close()

@@ -14,6 +14,8 @@ from support.command import Wherry
 from support.serving import Served, eventually, everything, frames, raw
 
 ATTACH = "stream=1&stdout=1&stderr=1"
+THREADS = 16 * 3
+"""Descriptors that the server may open at any time: each thread that reads the store has a database of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -124,19 +126,19 @@ def test_a_thousand_attachments_leave_nothing(served: Served) -> None:
             one.close()
 
     attach(100)
-    eventually(lambda: served.descriptors() < 60)
+    eventually(lambda: served.descriptors() < 100)
     descriptors, memory = served.descriptors(), served.resident()
     attach(1000)
-    eventually(lambda: served.descriptors() <= descriptors + 2)
+    eventually(lambda: served.descriptors() < descriptors + THREADS)
     assert served.resident() - memory < 8 << 20
     served.ask("DELETE", f"/containers/{identity}?force=1")
 
 
 def test_a_client_that_leaves_before_the_start_is_forgotten(served: Served, created: str) -> None:
     descriptors = served.descriptors()
-    for _ in range(20):
+    for _ in range(100):
         raw(served, f"/containers/{created}/attach?{ATTACH}&stdin=1").close()
-    eventually(lambda: served.descriptors() <= descriptors)
+    eventually(lambda: served.descriptors() < descriptors + THREADS)
     start(served, created)
 
 
