@@ -280,3 +280,40 @@ def test_a_damaged_blob_is_not_pushed(wherry: Wherry, registry_with: Start, busy
     done = wherry("push", f"{registry.host}/x:1")
     assert done.code == 1
     assert registry.request("GET", "/v2/x/manifests/1")[0] == 404
+
+
+def asked(registry: Registry) -> list[str]:
+    """The blobs that were asked for."""
+    return re.findall(r'"HEAD /v2/[^ ]*/blobs/(sha256:[0-9a-f]+)', registry.log)
+
+
+def test_what_a_manifest_there_names_is_not_asked_for(
+    wherry: Wherry, registry_with: Start, python_image: Built, tmp_path: Path
+) -> None:
+    """One question instead of one for each layer; a registry that has lost a layer meanwhile gets it again."""
+    registry = registry_with()
+    changed = images.Image([images.Layer().file("more", b"one more layer")])
+    wherry.load(python_image.oci_archive(tmp_path / "1.tar", f"{registry.host}/x:1"))
+    wherry.ok("push", f"{registry.host}/x:1")
+    before = len(asked(registry))
+    wherry.load(
+        changed.build(tmp_path / "2", base=python_image).oci_archive(tmp_path / "2.tar", f"{registry.host}/x:2")
+    )
+    lines = wherry.ok("push", f"{registry.host}/x:2").splitlines()
+    layers = manifest_of(registry, "x", "2")["layers"]
+    assert isinstance(layers, list)
+    assert sum(line.endswith(": Layer already exists") for line in lines) == len(layers) - 1
+    assert len(asked(registry)) == before + 2, "the new layer and the configuration"
+
+    registry.stop()
+    lost = str(layers[0]["digest"]).removeprefix("sha256:")
+    (registry.storage / f"docker/registry/v2/repositories/x/_layers/sha256/{lost}/link").unlink()
+    registry.start()
+    wherry.load(
+        images.Image([images.Layer().file("more", b"another")])
+        .build(tmp_path / "3", base=python_image)
+        .oci_archive(tmp_path / "3.tar", f"{registry.host}/x:3")
+    )
+    wherry.ok("push", f"{registry.host}/x:3")
+    assert registry.request("HEAD", f"/v2/x/blobs/sha256:{lost}")[0] == 200
+    assert digest_of(registry, "x", "3")

@@ -135,10 +135,27 @@ def open_socket(connection: HTTPConnection, guard: Guard | None, seen: Callable[
     raise NewConnectionError(connection, f"{failure.strerror or failure}".lower()) from failure
 
 
+def answers_plainly(host: str, port: int, seconds: float) -> bool:
+    """Whether what listens there answers the greeting of TLS with an HTTP response, as servers of plain HTTP do."""
+    greeting = ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and so costs no reading of authorities
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), greeting, server_hostname=host).do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    try:
+        with socket.create_connection((host, port), timeout=seconds) as sock:
+            sock.sendall(greeting.read())
+            return sock.recv(5).startswith(b"HTTP/")
+    except (OSError, UnicodeError):
+        return False
+
+
 def manager(
-    context: ssl.SSLContext, guard: Guard | None, seen: Callable[[str, str], None], proxy: str = ""
+    context: ssl.SSLContext | None, guard: Guard | None, seen: Callable[[str, str], None], proxy: str = ""
 ) -> urllib3.PoolManager:
-    """A pool of kept-alive connections; with ``proxy``, through it: then only names can be looked at, not addresses."""
+    """A pool of kept-alive connections, without ``context`` for plain HTTP alone; with ``proxy``, through it: then only
+    names can be looked at, not addresses."""
 
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:

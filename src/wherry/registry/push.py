@@ -28,6 +28,11 @@ _SLOWEST_STORE = 8 << 20  # bytes a second that a registry must be able to hash 
 _OCTETS = {"Content-Type": "application/octet-stream"}
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})", re.ASCII)
 
+
+class Incomplete(NotFound):
+    """The registry refuses a manifest because a blob that it names is not in the repository."""
+
+
 Pieces = Callable[[int], Iterator[bytes]]
 """The bytes of a blob from an offset on, begun anew at each call."""
 
@@ -36,7 +41,7 @@ def put_manifest(client: Client, reference: Reference, body: bytes, media_type: 
     """Writes a manifest or an index under the reference's tag, or its digest; its digest.
 
     Everything that it names must be there.  Raises `Forbidden`, `Unauthorized`, `NotFound`, `Unavailable`, `Corrupt`
-    when the registry keeps something else than was sent.
+    when the registry keeps something else than was sent, `Incomplete`.
     """
     endpoint = client.registry(reference)
     digest = reference.digest or digests.of(body)
@@ -299,6 +304,8 @@ def refusal(
         return NotFound("repository", repository.familiar_name(), f"{what}: {problem or 'not found'}")
     if status == 413:
         return Unavailable(f"{what}: request entity too large", hint="the registry, or a proxy before it, has a limit")
+    if problem.code in ("MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"):
+        return Incomplete("blob", repository.familiar_name(), f"{what}: {problem}")
     if problem.code == "DIGEST_INVALID":
         return Corrupt(f"{what}: the registry received something else than was sent: {problem}")
     return failures.refused(what, status, problem, retry_after(response.headers.get("retry-after")))

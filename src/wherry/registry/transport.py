@@ -35,6 +35,7 @@ _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _PORTS = {"https": 443, "http": 80}
 _MAX_DRAIN = 64 << 10
 _PROBE = 4.0
+_GREETING = 1.0
 
 
 Body = bytes | Callable[[], Iterator[bytes]]
@@ -176,6 +177,8 @@ class Transport:
         Where plain HTTP is allowed it is tried after HTTPS, and what worked is kept to.  A server that speaks TLS and
         cannot be verified is refused, plain HTTP allowed or not.
         """
+        if len(endpoint.schemes) > 1 and endpoint.host not in self._schemes and self._is_plain(endpoint):
+            self._schemes.setdefault(endpoint.host, "http")
         decided = self._schemes.get(endpoint.host)
         schemes = (decided,) if decided else endpoint.schemes
         for scheme in schemes:
@@ -186,6 +189,17 @@ class Transport:
                 if last or not _may_be_plain(error):
                     raise
         raise AssertionError("an endpoint has a scheme")
+
+    def _is_plain(self, endpoint: Endpoint) -> bool:
+        """Whether a server that may do without TLS answers a greeting of TLS with HTTP.
+
+        Any other answer, or none, is for the whole way of asking: it knows whom to trust, and what to say.
+        """
+        name, port = split_host(endpoint.host)
+        host = name.strip("[]")
+        if proxy_for(self._config.proxies, "https", host, port or 443):
+            return False
+        return net.answers_plainly(host, port or 443, min(self._config.connect_timeout, _GREETING))
 
     def base(self, endpoint: Endpoint) -> str:
         """The scheme and host that `ask` settled on: ``https://host``."""
@@ -285,10 +299,11 @@ class Transport:
             spelled = address.literal(target.host)
             if spelled and not guard.allows(target.host, spelled):
                 raise forbidden_target("the registry sent us elsewhere", target.netloc, spelled, "")
-        key = (endpoint.host if itself else target.netloc, "" if itself else endpoint.host, guard, proxy)
+        key = (endpoint.host if itself else target.netloc, "" if itself else endpoint.host, guard, proxy, target.scheme)
         with self._lock:
             if key not in self._managers:
-                context = self._context(endpoint, target.netloc, itself)
+                secure = target.scheme == "https" or proxy
+                context = self._context(endpoint, target.netloc, itself) if secure else None
                 self._managers[key] = net.manager(context, guard, self._saw, proxy)
             return self._managers[key]
 

@@ -1,0 +1,214 @@
+"""One image from the store to a name in a registry: what it lacks is mounted from another of its repositories or
+uploaded, up to `PARALLEL` blobs at once; the manifest goes last, so that the name never points at half an image.
+
+What an image that was pushed before is known to share with this one is not asked for blob by blob: where the registry
+has its manifest, it has all that it names.  A registry that refuses the manifest because it has lost a blob is asked
+for each after all.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from wherry.engine import events, graph
+from wherry.engine.pull import short
+from wherry.engine.push import Pushed
+from wherry.engine.transfer import Crew, Meter
+from wherry.errors import Corrupt, NotFound
+from wherry.oci import reference as references
+from wherry.oci.manifest import MAX_MANIFEST, Manifest, parse_manifest
+from wherry.registry import fetch
+from wherry.registry import push as registry
+from wherry.registry.client import PASSED_OVER, Client
+from wherry.store import images, index
+from wherry.store.gc import image_blobs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from wherry.engine.engine import Engine
+    from wherry.engine.progress import Progress
+    from wherry.oci.manifest import Descriptor
+    from wherry.oci.reference import Reference
+    from wherry.store.images import ImageRow
+
+PARALLEL = 5
+_PIECE = 256 << 10
+_MOUNTS = 3  # repositories to try for one blob
+_ASKED = 4  # manifests pushed before that are asked for
+
+
+class Upload:
+    """One image to one name.  What it raises is what `wherry.engine.push.push` says."""
+
+    def __init__(self, engine: Engine, client: Client, reference: Reference, progress: Progress) -> None:
+        self._engine = engine
+        self._client = client
+        self._reference = reference
+        self._progress = progress
+        self._crew = Crew(PARALLEL, client.cancel)
+        self._seen: set[str] = set()  # manifests that the repository has
+        self._places: dict[str, list[Reference]] | None = None
+
+    def run(self, row: ImageRow, body: bytes, manifest: Manifest) -> Pushed:
+        """Brings the blobs, then the manifest, whose text is ``body``, and notes the digest."""
+        digest = self._engine.content.put(body)
+        parts = {layer.digest: (layer, diff_id) for layer, diff_id in zip(manifest.layers, row.diff_ids, strict=True)}
+        layers = [(layer, short(diff_id)) for layer, diff_id in reversed(parts.values())]
+        blobs = self._stored([*layers, (manifest.config, "")])
+        self._complete(blobs, digest, partial(self._put, self._reference, body, manifest.media_type))
+        return self._done_with(row, digest, len(body))
+
+    def run_index(self, row: ImageRow, documents: tuple[graph.Document, ...]) -> Pushed:
+        """Brings the blobs of all platforms, then each manifest by its digest, and the index last."""
+        *others, root = documents
+        configs = {one.parsed.config.digest for one in others if isinstance(one.parsed, Manifest)}
+        blobs = [(one, "" if one.digest in configs else short(one.digest)) for one in graph.blobs(documents)]
+
+        def put() -> None:
+            for one in others if root.descriptor.digest not in self._seen else ():
+                self._put(self._reference.replace(tag="", digest=one.descriptor.digest), one.body, one.media_type)
+            self._put(self._reference, root.body, root.media_type)
+
+        self._complete(blobs, root.descriptor.digest, put)
+        return self._done_with(row, root.descriptor.digest, len(root.body))
+
+    def _put(self, reference: Reference, body: bytes, media_type: str) -> None:
+        registry.put_manifest(self._client, reference, body, media_type)
+
+    @staticmethod
+    def _stored(parts: list[tuple[Descriptor, str]]) -> list[tuple[Descriptor, str]]:
+        """Those that registries keep."""
+        return [(blob, item) for blob, item in parts if not graph.is_foreign(blob)]
+
+    def _complete(self, parts: list[tuple[Descriptor, str]], digest: str, put: Callable[[], None]) -> None:
+        """Sees to it that the repository has every blob, then calls ``put``, which writes what has this ``digest``."""
+        there = self._there({blob.digest for blob, _item in parts}, digest)
+        self._bring(parts, there)
+        try:
+            put()
+        except registry.Incomplete:
+            if not there:
+                raise
+            self._seen.clear()
+            self._bring(parts, frozenset())
+            put()
+
+    def _there(self, wanted: set[str], digest: str) -> frozenset[str]:
+        """Blobs of ``wanted`` that the repository has because it has a manifest with them: the one with this
+        ``digest``, or one of those that are known to have been there."""
+        asked = {digest: frozenset(wanted)}
+        known = self._manifests_there()
+        missing = set(wanted)
+        while missing and known and len(asked) < _ASKED:
+            best = max(known, key=lambda one: len(known[one] & missing))
+            found = known.pop(best) & missing
+            if not found:
+                break
+            asked.setdefault(best, frozenset(found))
+            missing -= found
+
+        def ask(one: str) -> None:
+            if registry.has_manifest(self._client, self._reference, one):
+                self._seen.add(one)
+
+        self._crew.run([partial(ask, one) for one in asked])
+        return frozenset().union(*[asked[one] for one in self._seen])
+
+    def _manifests_there(self) -> dict[str, frozenset[str]]:
+        """The blobs of each manifest that is known to have been in the repository, by its digest."""
+        content = self._engine.content
+        found = {}
+        for name in images.names(self._engine.db):
+            place, at, digest = name.reference.partition("@")
+            if at and place == self._reference.name and content.has(digest):
+                document = parse_manifest(content.read(digest, MAX_MANIFEST))
+                if isinstance(document, Manifest):
+                    found[digest] = frozenset(one.digest for one in (document.config, *document.layers))
+        return found
+
+    def _done_with(self, row: ImageRow, digest: str, size: int) -> Pushed:
+        """Notes what the registry has now."""
+        for name in (self._reference, self._reference.replace(tag="", digest=digest)):
+            images.note_target(self._engine.db, name, row.id, digest)
+        index.write(self._engine.layout, self._engine.db)
+        familiar = self._reference.familiar()
+        events.of_image(self._engine.db, row.id, "push", self._reference.familiar_name(), actor=familiar)
+        return Pushed(str(self._reference), self._reference.tag, digest, size)
+
+    # -- blobs -------------------------------------------------------------------------------------------------------
+
+    def _bring(self, parts: list[tuple[Descriptor, str]], there: frozenset[str]) -> None:
+        """Sees to it that the repository has every blob; each with the item that it is shown as, or none.
+
+        It is known to have those of ``there``.
+        """
+        todo = [(blob, item) for blob, item in parts if blob.digest not in there]
+        for _blob, item in parts:
+            if item:
+                self._progress.start(item, "Preparing")
+        for _blob, item in todo[PARALLEL:]:
+            if item:
+                self._progress.start(item, "Waiting")
+        for blob, item in parts:
+            if blob.digest in there:
+                self._done(item, "Layer already exists")
+        self._crew.run([partial(self._blob, blob, item) for blob, item in todo])
+
+    def _blob(self, blob: Descriptor, item: str) -> None:
+        """One layer, or with an empty ``item`` the configuration."""
+        if registry.has_blob(self._client, self._reference, blob.digest):
+            self._done(item, "Layer already exists")
+            return
+        places = self._known_places(blob.digest)
+        if not self._engine.content.has(blob.digest):
+            self._fetch_back(blob, places)
+        meter = Meter(self._progress, item, blob.size)
+        if item:
+            self._progress.start(item, "Pushing")
+        ours = self._reference
+        mounts = [place.path for place in places if place.domain == ours.domain and place.path != ours.path]
+        source = registry.put_blob(
+            self._client, ours, blob, partial(self._pieces, blob), mount=mounts[:_MOUNTS],
+            progress=meter if item else None,
+        )  # fmt: skip
+        self._done(item, f"Mounted from {source}" if source else "Pushed")
+
+    def _done(self, item: str, status: str) -> None:
+        if item:
+            self._progress.done(item, status)
+
+    def _pieces(self, blob: Descriptor, offset: int) -> Iterator[bytes]:
+        with self._engine.content.open(blob.digest) as file:
+            if os.fstat(file.fileno()).st_size != blob.size:
+                raise Corrupt(f"blob {blob.digest} is damaged on disk", hint="pull the image again")
+            file.seek(offset)
+            while piece := file.read(_PIECE):
+                yield piece
+
+    def _known_places(self, digest: str) -> list[Reference]:
+        """Repositories that are known to have a blob: those of every image with it that came from a registry."""
+        if self._places is None:
+            rows = {row.id: row for row in images.list_all(self._engine.db)}
+            blobs = {image_id: image_blobs(self._engine.content, row) for image_id, row in rows.items()}
+            found: dict[str, list[Reference]] = {}
+            for name in images.names(self._engine.db):
+                if "@" in name.reference:
+                    for one in blobs.get(name.image_id, ()):
+                        found.setdefault(one, []).append(references.parse(name.reference))
+            self._places = found
+        return self._places.get(digest, [])
+
+    def _fetch_back(self, blob: Descriptor, places: list[Reference]) -> None:
+        """A blob that is not here any more is fetched from where it came."""
+        for place in places:
+            try:
+                with self._engine.content.writer(blob.digest, blob.size, waiting=self._crew.check) as writer:
+                    if not writer.present:
+                        fetch.download(self._client, place, blob, writer)
+                return
+            except PASSED_OVER:
+                continue
+        raise NotFound("blob", blob.digest, f"layer {blob.digest} is not here any more", hint="pull the image again")
