@@ -121,8 +121,8 @@ class PeakMemory:
         self._thread.join()
 
 
-def summary(samples: Sequence[float]) -> dict[str, float]:
+def summary(samples: Sequence[float], best: Callable[[Sequence[float]], float] = min) -> dict[str, float]:
     """Median, best and quartiles, rounded to hundredths."""
     quartiles = statistics.quantiles(samples, n=4) if len(samples) > 1 else [samples[0]] * 3
-    values = {"median": statistics.median(samples), "best": min(samples), "q1": quartiles[0], "q3": quartiles[2]}
+    values = {"median": statistics.median(samples), "best": best(samples), "q1": quartiles[0], "q3": quartiles[2]}
     return {name: round(value, 2) for name, value in values.items()} | {"n": len(samples)}

@@ -1,6 +1,6 @@
 """Compare Wherry with docker, podman, runc and crun on this machine, and write down what came out.
 
-    bench/run.py [--rounds N] [--pulls N] [--only run,exec,output,runtime,pull,ml,push] [--no-readme]
+    bench/run.py [--rounds N] [--pulls N] [--only run,network,exec,output,runtime,pull,ml,push] [--no-readme]
 
 Everything is repeated in rounds: in each, every subject does its turn once, in an order that changes, so that a slow
 minute of the machine is a slow minute for all.  The table gives medians and ratios; the samples are in
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import layer
 import measure
 import moving
+import networks
 import subjects
 import table
 from support import images
@@ -68,8 +69,9 @@ def machine() -> dict[str, Any]:
 class Series:
     """Samples of one measurement, by subject; a subject that fails once takes no further part."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, best: Callable[[Sequence[float]], float] = min) -> None:
         self.title = title
+        self.best = best
         self.samples: dict[str, list[float]] = {}
         self.failures: dict[str, str] = {}
 
@@ -94,7 +96,7 @@ class Series:
     def result(self) -> dict[str, Any]:
         return {
             "title": self.title,
-            "summary": {name: measure.summary(values) for name, values in self.samples.items()},
+            "summary": {name: measure.summary(values, self.best) for name, values in self.samples.items()},
             "failures": self.failures,
             "samples": self.samples,
         }
@@ -127,6 +129,32 @@ def bench_run(engines: dict[str, Any], archive: Path, rounds: int) -> dict[str, 
         turns[name] = lambda engine=engine: engine.time(engine.run(subjects.IMAGE, "true"))
     series.collect(turns, rounds)
     return series.result()
+
+
+def bench_network(
+    directory: Path, archive: Path, rounds: int, transfers: int, absent: dict[str, str], versions: dict[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Starts on the default bridge, without a published port and with one; then how fast bytes come through."""
+    starts = {"bridge": Series("run --rm IMAGE true on the default bridge"),
+              "published": Series("the same with -p 8080:80")}  # fmt: skip
+    streams = {"from_outside": Series("iperf3 from another host to a published port", max),
+               "between": Series("iperf3 between two containers of one bridge", max)}  # fmt: skip
+    iperf = networks.iperf().docker_archive(directory / "iperf3.tar", networks.IMAGE)
+    with networks.grounds(directory, archive, iperf) as grounds:
+        versions |= grounds.versions
+        for name, options in (("bridge", ()), ("published", ("-p", "8080:80"))):
+            note(f"  {starts[name].title}")
+            starts[name].collect(
+                {one.name: lambda one=one, options=options: one.run(*options) for one in grounds.all}, rounds
+            )
+        with grounds.servers() as ready:
+            for name in streams:
+                note(f"  {streams[name].title}")
+                streams[name].collect(
+                    {one.name: lambda one=one, name=name: getattr(one, name)() for one in ready}, transfers, warm_up=1
+                )
+        absent |= grounds.absent | absent
+    return {name: series.result() for name, series in (starts | streams).items()}
 
 
 def bench_exec(engines: dict[str, Any], archive: Path, rounds: int) -> dict[str, Any]:
@@ -269,7 +297,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--pulls", type=int, default=5)
-    parser.add_argument("--only", default="run,exec,output,runtime,pull,ml,push")
+    parser.add_argument("--only", default="run,network,exec,output,runtime,pull,ml,push")
     parser.add_argument("--no-readme", action="store_true")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -277,6 +305,7 @@ def main() -> int:
         return 1
     parts = options.only.split(",")
     absent: dict[str, str] = {}
+    versions: dict[str, str] = {}
     document: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": machine(), "results": {}}
     before = subjects.cgroup_directories()
     directory = Path(tempfile.mkdtemp(prefix="wb-", dir="/var/tmp"))
@@ -294,6 +323,9 @@ def main() -> int:
         if "run" in parts:
             note("run")
             document["results"]["run"] = bench_run(engines, archive, options.rounds)
+        if "network" in parts:
+            note("network")
+            document["results"] |= bench_network(directory, archive, options.rounds, options.pulls, absent, versions)
         if "exec" in parts:
             note("exec")
             document["results"]["exec"] = bench_exec(engines, archive, options.rounds)
@@ -315,7 +347,7 @@ def main() -> int:
         if "push" in parts:
             note("push")
             document["results"]["push"] = bench_push(engines, directory, options.pulls)
-        document["versions"] = {one.name: one.version for one in (*engines.values(), *runtimes.values())}
+        document["versions"] = versions | {one.name: one.version for one in (*engines.values(), *runtimes.values())}
         document["absent"] = absent
     finally:
         for one in (*engines.values(), *runtimes.values()):

@@ -111,6 +111,8 @@ class Docker(Engine):
     """A daemon of our own: own socket, own storage, no bridge and no firewall rules."""
 
     name = "docker"
+    prefix: tuple[str, ...] = ()  # that the daemon is started with
+    network: tuple[str, ...] = ("--bridge=none", "--iptables=false", "--ip6tables=false")
     _daemon: subprocess.Popen[bytes] | None = None
 
     def open(self) -> None:
@@ -119,9 +121,9 @@ class Docker(Engine):
         self.socket = self.directory / "docker.sock"
         config = self.directory / "daemon.json"
         config.write_text("{}")
-        command = ["dockerd", "--config-file", config, "-H", f"unix://{self.socket}", "--data-root",
+        command = [*self.prefix, "dockerd", "--config-file", config, "-H", f"unix://{self.socket}", "--data-root",
                    self.directory / "data", "--exec-root", self.directory / "exec", "--pidfile", self.directory / "pid",
-                   "--bridge=none", "--iptables=false", "--ip6tables=false"]  # fmt: skip
+                   *self.network]  # fmt: skip
         with self.log.open("wb") as log:
             self._daemon = subprocess.Popen(
                 list(map(str, command)),
@@ -158,7 +160,7 @@ class Docker(Engine):
 
 class Podman(Engine):
     name = "podman"
-    _extra: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()  # options of `run`
     _runtime: tuple[str, ...] = ()
 
     def open(self) -> None:
@@ -175,7 +177,7 @@ class Podman(Engine):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         small = ("--ulimit", f"nofile={min(limit, 1024)}:{min(limit, 1024)}", "--ulimit", "nproc=1000:1000")
         # its defaults want limits raised and refuse hybrid cgroups; take the first way that works on this machine
-        for self._runtime, self._extra in (
+        for self._runtime, self.extra in (
             ((), ()),
             ((), small),
             (("--runtime", "runc"), ()),
@@ -183,7 +185,8 @@ class Podman(Engine):
         ):
             with contextlib.suppress(Failed):
                 output(*self.run(IMAGE, "true"))
-                self.version += f" ({self._runtime[1]})" if self._runtime else ""
+                if self._runtime and "(" not in self.version:
+                    self.version += f" ({self._runtime[1]})"
                 return
         raise Failed("no way of calling it works here: " + self._last_error())
 
@@ -195,7 +198,7 @@ class Podman(Engine):
         return ""
 
     def run(self, *arguments: str) -> list[str]:
-        return [*self.base, "run", "--rm", "--network", "none", *self._extra, *arguments]
+        return [*self.base, "run", "--rm", "--network", "none", *self.extra, *arguments]
 
     def pull(self, reference: str) -> list[str]:
         return [*self.base, "pull", "-q", "--tls-verify=false", reference]

@@ -9,6 +9,12 @@ BEGIN, END = "<!-- bench: made by `make bench` -->", "<!-- /bench -->"
 GOALS = {
     ("run", "docker"): "≤ 0.20",
     ("run", "podman"): "≤ 0.50",
+    ("bridge", "docker"): "≤ 0.17",
+    ("bridge", "podman"): "≤ 0.25",
+    ("published", "docker"): "≤ 0.17",
+    ("published", "podman"): "≤ 0.25",
+    ("from_outside", "docker"): "≥ 0.95",
+    ("between", "docker"): "≥ 0.95",
     ("exec", "docker"): "≤ 0.40",
     ("output", "docker"): "≤ 1.25",
     ("runtime", "runc"): "≤ 1.00",
@@ -18,6 +24,10 @@ GOALS = {
 }
 OURS = {
     "run": "wherry",
+    "bridge": "wherry",
+    "published": "wherry",
+    "from_outside": "wherry",
+    "between": "wherry",
     "exec": "wherry",
     "output": "wherry",
     "runtime": "wherry runtime",
@@ -25,7 +35,19 @@ OURS = {
     "ml": "wherry",
     "push": "wherry",
 }
-UNITS = {"run": "ms", "exec": "ms", "output": "s", "runtime": "ms", "pull": "s", "ml": "s", "push": "ms"}
+UNITS = {
+    "run": "ms",
+    "bridge": "ms",
+    "published": "ms",
+    "from_outside": "Gbit/s",
+    "between": "Gbit/s",
+    "exec": "ms",
+    "output": "s",
+    "runtime": "ms",
+    "pull": "s",
+    "ml": "s",
+    "push": "ms",
+}
 
 
 def _number(value: float, unit: str) -> str:
@@ -57,7 +79,7 @@ def render(document: dict[str, Any]) -> str:
         "| what | by | median (best) | wherry / it | goal | peak memory |",
         "|---|---|--:|--:|--:|--:|",
     ]
-    for part in ("run", "exec", "output", "runtime", "pull", "ml", "push"):
+    for part in OURS:
         if part in document["results"]:
             lines += _rows(part, document)
     processor = about["processor"] or about["machine"]

@@ -208,6 +208,29 @@ def test_macvlan(as_root: Wherry, net: Callable[..., str], up: Callable[..., str
         subprocess.run(["ip", "link", "delete", link], check=True)
 
 
+def test_parameters_are_set_before_interfaces_take_them(as_root: Wherry) -> None:
+    options = ("--sysctl", "net.ipv4.conf.default.log_martians=1")
+    assert (
+        as_root.ok("run", "--rm", *options, "busybox", "cat", "/proc/sys/net/ipv4/conf/eth0/log_martians").strip() == "1"
+    )
+
+
+def test_what_keeps_it_from_starting_is_told_and_its_interface_goes(as_root: Wherry, up: Callable[..., str]) -> None:
+    """Interfaces are made while the container's file systems are, whichever of them fails."""
+    up()
+    before = {one["ifname"] for one in links()}
+    result = as_root("run", "--rm", "-v", "/etc:/proc", "busybox", "true")
+    assert result.code not in (0, 1)
+    assert "proc" in result.err
+    wait_for(lambda: {one["ifname"] for one in links()} <= before)
+
+
+def links() -> list[dict[str, str]]:
+    """Our ends of the containers' interfaces."""
+    found = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=True).stdout)
+    return [one for one in found if one["ifname"].startswith("wv")]
+
+
 def test_two_containers_share_one(as_root: Wherry, up: Callable[..., str]) -> None:
     one = up()
     two = up("--network", f"container:{one}")

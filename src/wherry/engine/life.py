@@ -82,13 +82,21 @@ class Life:
         else:
             self._take()
         process = self._create(stdio)
-        if self._sandbox is not None:
+        if self._sandbox is not None and not self._early:
             try:
                 self._sandbox.connect(process)
             except BaseException:
                 process.delete()
                 raise
         return process
+
+    @property
+    def _early(self) -> bool:
+        """Whether interfaces are made while the process makes its file systems: not before parameters that interfaces
+        get when they are made, and other runtimes do not tell when."""
+        sandbox, record = self._sandbox, self._record
+        set_first = any(".conf." in name or ".neigh." in name for name, _value in record.options.sysctls)
+        return sandbox is not None and sandbox.early and record.runtime == "wherry" and not set_first
 
     def _create(self, stdio: Stdio) -> Process | ExternalProcess:
         engine, record = self._engine, self._record
@@ -121,6 +129,7 @@ class Life:
                 bundle=bundle,
                 cache=engine.layout.cache,
                 keep=self._sandbox.namespaces if self._sandbox is not None else (),
+                meanwhile=self._sandbox.connect if self._sandbox is not None and self._early else None,
             )
         from wherry.runtime.external import create_external
 

@@ -50,7 +50,8 @@ class Sandbox:
     """See the module."""
 
     resolver = ""  # that the network brings along
-    namespaces = ()  # to be opened early: root opens them at any time
+    namespaces: tuple[str, ...] = ("net",)
+    early = True  # `connect` needs no more of the process than these
 
     def __init__(self, engine: Engine, record: ContainerRecord) -> None:
         self._engine = engine
@@ -100,9 +101,16 @@ class Sandbox:
 
     def connect(self, process: Child) -> None:
         """Make the interfaces in the network namespace of the container's process, and let packets through."""
-        if not self.places:
-            return
-        namespace = f"/proc/{process.pid}/ns/net"
+        kept = process.kept.pop("net", -1)
+        namespace = f"/proc/self/fd/{kept}" if kept >= 0 else f"/proc/{process.pid}/ns/net"
+        try:
+            if self.places:
+                self._connect(namespace)
+        finally:
+            if kept >= 0:
+                os.close(kept)  # else the interfaces would not go with the container
+
+    def _connect(self, namespace: str) -> None:
         with Socket() as host:
             endpoint.plug(namespace, self.places, gateways(self.places), host)
         if needs_server(self._record, self.networks):

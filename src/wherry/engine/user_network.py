@@ -34,6 +34,7 @@ class UserSandbox:
 
     resolver = usermode.RESOLVER
     namespaces = ("user", "net")
+    early = False  # what is needed of the process comes when it is made
     networks: tuple[Network, ...] = ()  # none that knows names
     addresses = (usermode.ADDRESS,)
 

@@ -23,7 +23,7 @@ from wherry.runtime.plan import plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
     from wherry.linux.cgroup import Cgroup
@@ -110,17 +110,18 @@ def create(
     bundle: str = "",
     cache: str = "",
     keep: tuple[str, ...] = (),
+    meanwhile: Callable[[Process], None] | None = None,
 ) -> Process:
     """Make the container of an OCI runtime specification, up to, not including, execve(2).
 
     ``stdio`` None: the caller's own standard streams.  ``extra_fds`` become 3, 4, ...  ``container_id`` (the bundle's
     name when empty) and ``bundle`` are what hooks are told; ``cache`` is a directory for compiled seccomp filters
     ("": they are compiled each time).  ``keep`` are namespaces, as /proc/PID/ns names them, to have descriptors of
-    (`Child.kept`): somebody who is not root cannot open them.  The caller has a single thread and is the parent of the
-    first process.
+    (`Child.kept`); ``meanwhile`` is called when these are there, while the process makes its file systems.  The caller
+    has a single thread and is the parent of the first process.
 
-    Raises InvalidArgument, NotSupported or Forbidden for what the specification asks, and SystemFailure with the
-    operation that failed; then nothing is left behind.
+    Raises InvalidArgument, NotSupported or Forbidden for what the specification asks, SystemFailure with the
+    operation that failed, and what ``meanwhile`` raises; then nothing is left behind.
     """
     container_id = container_id or bundle.rstrip("/").rpartition("/")[2]
     operations = plan(spec, host, rootfs, container_id=container_id, bundle=bundle)
@@ -132,7 +133,7 @@ def create(
         prepared = prepare(spec, operations, stdio, tuple(extra_fds), cache, state, group.join_fds())
         if keep:
             prepared = prepared.replace(keep=keep)
-        return launch(spec, operations, prepared, group)
+        return launch(spec, operations, prepared, group, meanwhile=meanwhile)
     except BaseException:
         group.kill()
         group.remove()
@@ -195,6 +196,7 @@ def launch(
     prepared: Prepared,
     group: Cgroup | None,
     through: list[tuple[int, int]] | None = None,
+    meanwhile: Callable[[Process], None] | None = None,
 ) -> Process:
     """Give birth to the process and bring it to the point where it can be started.
 
@@ -228,7 +230,7 @@ def launch(
         process = Process(pid, spec, operations, ours)
         process.state = prepared.state
         process.cgroup = group
-        Parent(process, ours, operations, prepared).bring_up()
+        Parent(process, ours, operations, prepared).bring_up(meanwhile)
         return process
     except BaseException:
         os.kill(pid, _signal.SIGKILL)

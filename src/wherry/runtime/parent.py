@@ -51,7 +51,7 @@ class Parent:
         self.namespaces: dict[object, int] = {}
         self.maps: tuple[tuple[IdMap, ...], tuple[IdMap, ...]] = ((), ())
 
-    def bring_up(self) -> None:
+    def bring_up(self, meanwhile: Callable[[Process], None] | None = None) -> None:
         late: list[Op] = []
         try:
             for operation in self.operations:
@@ -61,7 +61,7 @@ class Parent:
                         late.append(operation)
                     else:
                         action(self, operation)
-            self._converse()
+            self._converse(meanwhile)
         except channel.Closed:
             self._converse()  # the child gave up: it has said why
         finally:
@@ -70,7 +70,7 @@ class Parent:
         for operation in late:
             _LATE_ACTIONS[type(operation)](self, operation)
 
-    def _converse(self) -> None:
+    def _converse(self, meanwhile: Callable[[Process], None] | None = None) -> None:
         """Answer the child until it is ready."""
         while True:
             try:
@@ -81,6 +81,8 @@ class Parent:
                 return
             if kind == channel.NAMESPACES:
                 self.process.kept = dict(zip(self.prepared.keep, descriptors, strict=True))
+                if meanwhile is not None:
+                    meanwhile(self.process)
             elif kind == channel.CONSOLE:
                 self.process.console = descriptors[0]
             elif kind == channel.HOOKS:
