@@ -210,9 +210,8 @@ def test_macvlan(as_root: Wherry, net: Callable[..., str], up: Callable[..., str
 
 def test_parameters_are_set_before_interfaces_take_them(as_root: Wherry) -> None:
     options = ("--sysctl", "net.ipv4.conf.default.log_martians=1")
-    assert (
-        as_root.ok("run", "--rm", *options, "busybox", "cat", "/proc/sys/net/ipv4/conf/eth0/log_martians").strip() == "1"
-    )
+    path = "/proc/sys/net/ipv4/conf/eth0/log_martians"
+    assert as_root.ok("run", "--rm", *options, "busybox", "cat", path) == "1\n"
 
 
 def test_what_keeps_it_from_starting_is_told_and_its_interface_goes(as_root: Wherry, up: Callable[..., str]) -> None:

@@ -29,7 +29,7 @@ def publish(text: str) -> tuple[PortBinding, ...]:
     first, last = _range(spec, "containerPort")
     if not host:
         return tuple([PortBinding(f"{port}/{protocol}", address) for port in range(first, last + 1)])
-    low, high = _range(host, "hostPort")
+    low, high = (0, 0) if host == "0" else _range(host, "hostPort")  # 0: any
     if last - first != high - low:
         if first != last:
             raise InvalidArgument(f"invalid ranges specified for container and host Ports: {spec} and {host}")
