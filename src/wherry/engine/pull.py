@@ -218,7 +218,7 @@ class _Pull:
             )
 
     def _announce(self, parts: dict[str, tuple[Descriptor, str]]) -> list[tuple[Descriptor, str]]:
-        """Tells about every layer; those that are to be brought."""
+        """Tells about every layer; those that are to be brought, the largest first: none is left for the end."""
         todo = []
         for descriptor, diff_id in parts.values():
             item = short(descriptor.digest)
@@ -227,6 +227,7 @@ class _Pull:
             else:
                 self._progress.start(item, "Pulling fs layer")
                 todo.append((descriptor, diff_id))
+        todo.sort(key=lambda one: one[0].size, reverse=True)
         for descriptor, _diff_id in todo[PARALLEL:]:
             self._progress.start(short(descriptor.digest), "Waiting")
         return todo
