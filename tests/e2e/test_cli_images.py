@@ -104,7 +104,7 @@ def test_save_and_load(loaded: Wherry, form: str) -> None:
 def test_load_refuses_what_is_no_archive(wherry: Wherry) -> None:
     done = wherry("load", input=b"not a tar at all" * 100)
     assert done.code == 1 and done.err.startswith("wherry: ") and "Traceback" not in done.err
-    assert wherry("load", "-i", "/nonexistent").err == "wherry: open /nonexistent: no such file or directory\n"
+    assert wherry("load", "-i", "/no/where").err == "wherry: open /no/where: no such file or directory\n"
 
 
 def test_pull_in_lines(wherry: Wherry, registry: Registry, busybox: Built) -> None:

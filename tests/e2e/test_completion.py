@@ -40,7 +40,8 @@ def path(as_root: Wherry, tmp_path: Path) -> str:
 
 
 def shell(path: str, *argv: str) -> list[str]:
-    done = subprocess.run(argv, env={"PATH": path, "HOME": "/nonexistent", "LANG": "C.UTF-8"}, capture_output=True,
+    home = path.partition(":")[0]  # fish writes there
+    done = subprocess.run(argv, env={"PATH": path, "HOME": home, "LANG": "C.UTF-8"}, capture_output=True,
                           text=True, check=False, timeout=60)  # fmt: skip
     assert done.returncode == 0 and not done.stderr, done.stderr
     return done.stdout.split("\n")[:-1]

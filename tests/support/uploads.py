@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import itertools
 import urllib.parse
 from collections.abc import Callable
 
@@ -24,6 +25,7 @@ class Uploads:
     def __init__(self, server: Faulty) -> None:
         self.server = server
         self.sessions: dict[str, bytearray] = {}
+        self._numbers = itertools.count()
         self.faults: list[Fault] = []
         self.has: dict[str, set[str]] = {}
         self.locations: Callable[[str], str] = lambda session: f"/v2/x/blobs/uploads/{session}?state=1"
@@ -71,7 +73,7 @@ class Uploads:
         if digest and digest in self.has.get(query["from"][0], ()):
             exchange.reply(201, b"", {"Location": f"/v2/x/blobs/{digest}", "Docker-Content-Digest": digest})
             return
-        session = f"s{len(self.sessions)}"
+        session = f"s{next(self._numbers)}"
         self.sessions[session] = bytearray()
         exchange.reply(202, b"", {"Location": self.locations(session), "Range": "0-0"})
 
