@@ -1,4 +1,4 @@
-"""The package's compiled modules in one file.
+"""The package's compiled modules in one file, without docstrings and the annotations of functions.
 
 Importing a module from its own ``.pyc`` takes a dozen system calls and as long again in the import machinery; a `run`
 imports eighty.  `install` puts a finder before the others that takes them all from one file beside the ``.pyc`` files;
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any
 
-_FORMAT = 1
+_FORMAT = 2
 _HEADER = 16  # bytes: the index's length in decimal, padded with blanks
 _LEFT_OUT = ("wherry.layers", "wherry.registry")  # never on the way to a container
 
@@ -67,6 +67,13 @@ class Precompiled:
         code: "CodeType" = marshal.loads(pread(self.descriptor, length, offset))
         return code
 
+    def kept(self, name: str, known: "tuple[bool, int, int]") -> bytes | None:
+        """What the file has of a module whose source is as it is ``known`` now."""
+        entry = self._index.get(name)
+        if entry is None or entry[:3] != known:
+            return None
+        return pread(self.descriptor, entry[4], entry[3])
+
 
 def path(root: str) -> str:
     """The file for the package in directory ``root`` and this interpreter."""
@@ -102,15 +109,36 @@ def refresh() -> bool:
     found = next((finder for finder in sys.meta_path if isinstance(finder, Precompiled)), None)
     if found is not None and not found.stale:
         return False
-    from importlib.machinery import SourceFileLoader
-
     bodies: list[bytes] = []
     index: dict[str, tuple[bool, int, int, int, int]] = {}
     for name, source, package in _modules(root):
         status = stat(source)
-        bodies.append(marshal.dumps(SourceFileLoader(name, source).get_code(name)))
-        index[name] = (package, status.st_mtime_ns, status.st_size, 0, len(bodies[-1]))
+        known = package, status.st_mtime_ns, status.st_size
+        kept = found.kept(name, known) if found is not None else None
+        bodies.append(kept or marshal.dumps(_compile(source)))
+        index[name] = (*known, 0, len(bodies[-1]))
     return _write(path(root), index, bodies)
+
+
+def _compile(source: str) -> "CodeType":
+    """A module's code without what only people and type checkers read, which every process would hold in memory:
+    docstrings, and the annotations of functions (those of classes are the fields of a `wherry.record.Record`)."""
+    import ast
+    import os
+
+    with os.fdopen(open(source, O_RDONLY | O_CLOEXEC), "rb") as file:
+        tree = ast.parse(file.read(), source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+            every = node.args
+            for argument in (*every.posonlyargs, *every.args, *every.kwonlyargs, every.vararg, every.kwarg):
+                if argument is not None:
+                    argument.annotation = None
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node, False) is not None:
+            node.body = node.body[1:] or [ast.copy_location(ast.Pass(), node.body[0])]
+    code: "CodeType" = compile(tree, source, "exec", dont_inherit=True)
+    return code
 
 
 def _modules(root: str) -> "list[tuple[str, str, bool]]":

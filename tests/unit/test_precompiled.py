@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from wherry.oci import reference
+
 SOURCE = Path(__file__).parent.parent.parent / "src" / "wherry"
 ASK = """
 import sys
@@ -69,3 +71,27 @@ def test_another_interpreter_does_not_use_it(package: Path) -> None:
     (file,) = (package / "wherry" / "__pycache__").glob("precompiled.*[0-9]")
     file.write_bytes(file.read_bytes().replace(sys.version.encode(), sys.version[::-1].encode()))
     assert ask(package)[0] == "SourceFileLoader"
+
+
+def test_what_only_people_read_is_left_out(package: Path) -> None:
+    refresh(package)
+    found = ask(
+        package,
+        "print(r.__doc__, r.parse.__doc__, r.Reference.__doc__, len(r.parse.__annotations__))\n"
+        "print(*r.Reference._fields, r.parse.__code__.co_firstlineno)",
+    )[4:]
+    assert found[:4] == ["None", "None", "None", "0"]
+    assert found[4:] == [*reference.Reference._fields, str(reference.parse.__code__.co_firstlineno)]
+
+
+def test_what_has_not_changed_is_not_compiled_again(package: Path) -> None:
+    refresh(package)
+    changed = package / "wherry" / "oci" / "reference.py"
+    changed.write_text(changed.read_text() + "\n# changed\n")
+    compiled = ask(
+        package,
+        "made, compile = [], precompiled._compile\n"
+        "precompiled._compile = lambda source: made.append(source) or compile(source)\n"
+        "print(precompiled.refresh(), *made)",
+    )[4:]
+    assert compiled == ["True", str(changed)]
