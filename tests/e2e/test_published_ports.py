@@ -145,6 +145,38 @@ def test_datagrams(as_root: Wherry) -> None:
         as_root.ok("rm", "-f", identity)
 
 
+def test_who_goes_on_sending_reaches_the_next_container(as_root: Wherry) -> None:
+    """The kernel would remember the way to the first one, or to the host, for as long as a client sends."""
+    code = (
+        "import socket\ns=socket.socket(2,2);s.bind(('',53));print('ready',flush=True)\n"
+        "while True:\n d,a=s.recvfrom(99);s.sendto(socket.gethostname().encode(),a)"
+    )
+    port = free_ports(1)
+    started: list[str] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(1)
+        client.bind(("127.0.0.1", 0))
+
+        def answer() -> str:
+            try:
+                client.sendto(b"who", ("127.0.0.1", port))
+                return client.recv(99).decode()
+            except OSError:  # nobody
+                return ""
+
+        try:
+            started.append(as_root.ok("run", "-d", "busybox", "sleep", "1000").strip())  # the rules are there
+            assert answer() == ""
+            started.append(python(as_root, code, "-p", f"{port}:53/udp"))
+            wait_for(lambda: answer() == started[1][:12], 10)
+            as_root.ok("rm", "-f", started.pop())
+            started.append(as_root.ok("run", "-d", "busybox", "sleep", "1000").strip())  # has its address
+            started.append(python(as_root, code, "-p", f"{port}:53/udp"))
+            wait_for(lambda: answer() == started[2][:12], 10)
+        finally:
+            as_root("rm", "-f", *started)
+
+
 def test_ranges_and_all_exposed_ports(as_root: Wherry) -> None:
     first = free_ports(3)
     name = as_root.ok(

@@ -192,7 +192,17 @@ def open_firewall(engine: Engine, used: Sequence[Network], ports: Sequence[Publi
             continue
         if not rules.up(network, [port for port in ports if port.network_id == network.id]):
             rebuild(engine)
-            return
+            break
+    _forget(ports)
+
+
+def _forget(ports: Iterable[PublishedPort]) -> None:
+    """Who has been sending to a UDP port meets its new rules, too."""
+    datagrams = [port for port in ports if port.protocol == "udp"]
+    if datagrams:
+        from wherry.network import conntrack
+
+        conntrack.forget(datagrams)
 
 
 def restore(engine: Engine, container_id: str) -> None:
@@ -224,7 +234,9 @@ def rebuild(engine: Engine) -> None:
 
 def close_firewall(engine: Engine, network: Network, ports: Iterable[PublishedPort]) -> None:
     """Take published ports back; their rows are gone."""
+    ports = tuple(ports)
     firewall(engine).withdraw(network, ports)
+    _forget(ports)
 
 
 def check_ports(engine: Engine, protocol: str, addresses: Iterable[str], port: int) -> None:
