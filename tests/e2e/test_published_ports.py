@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -175,6 +176,33 @@ def test_who_goes_on_sending_reaches_the_next_container(as_root: Wherry) -> None
             wait_for(lambda: answer() == started[2][:12], 10)
         finally:
             as_root("rm", "-f", *started)
+
+
+def test_ports_go_with_the_way_out(as_root: Wherry, web: Callable[..., str]) -> None:
+    one, two = f"p{os.getpid()}-1", f"p{os.getpid()}-2"
+    as_root.ok("network", "create", one)
+    as_root.ok("network", "create", two)
+    try:
+        identity = web("-p", "80", "--network", one, "--network", two)
+        port, name = port_of(as_root, identity), f"{identity[:12]}\n"
+
+        def answers() -> bool:
+            return curl(f"http://127.0.0.1:{port}/hostname") == name
+
+        assert answers()
+        as_root.ok("network", "disconnect", one, identity)
+        wait_for(answers)
+        assert port_of(as_root, identity) == port
+        as_root.ok("network", "disconnect", two, identity)
+        assert as_root.ok("port", identity) == ""
+        with socket.socket() as free:  # nobody holds it
+            wait_for(lambda: free.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED)
+        as_root.ok("network", "connect", one, identity)
+        port = port_of(as_root, identity)
+        wait_for(answers)
+        as_root.ok("rm", "-f", identity)
+    finally:
+        as_root.ok("network", "rm", "-f", one, two)
 
 
 def test_ranges_and_all_exposed_ports(as_root: Wherry) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import termios
-import time
 import uuid
 
 from support.command import Wherry, wait_for
@@ -38,11 +37,11 @@ def _size(terminal: Terminal) -> str:
 def test_keys_reach_the_container_raw(box: Wherry) -> None:
     """ctrl-c is the container's terminal's business, not the client's."""
     with Terminal(box, "run", "--rm", "-it", "busybox", "sh") as terminal:
-        terminal.expect("/ # ")
+        terminal.expect(READY)
         assert not termios.tcgetattr(terminal.slave)[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
-        terminal.type("echo go; sleep 100\n")
+        # a shell that says so when it is the terminal's foreground process
+        terminal.type("sh -c 'trap \"exit 130\" INT; echo go; while :; do sleep 0.1; done'\n")
         terminal.expect("\ngo")
-        time.sleep(0.5)  # until sleep is the terminal's foreground process
         terminal.type(b"\x03")
         terminal.expect(READY)
         terminal.type("echo status $?\n")

@@ -86,7 +86,7 @@ def cgroups() -> Iterator[Path]:
             yield from (Path(parent) / name for name in names)
 
 
-def remove_cgroups(name: str, timeout: float = 5) -> None:
+def remove_cgroups(name: str, timeout: float = 20) -> None:
     """Remove the cgroup *name* of every hierarchy, as soon as the groups in it are gone; OSError if they stay."""
     end = time.monotonic() + timeout
     for path in [Path(parent) / name for parent, names, _files in os.walk(CGROUPS) if name in names]:
@@ -140,7 +140,7 @@ def of(directory: Path, ids: set[str] | None = None) -> list[str]:
     return [f"table {table}"] if table else []
 
 
-def settled(directory: Path, ids: set[str] | None = None, timeout: float = 5) -> list[str]:
+def settled(directory: Path, ids: set[str] | None = None, timeout: float = 20) -> list[str]:
     """`of`, after giving a monitor that is still cleaning up the time to finish."""
     end = time.monotonic() + timeout
     while (found := of(directory, ids)) and time.monotonic() < end:
@@ -203,7 +203,7 @@ class Snapshot:
             found += [f"{name}: {one}" for one in sorted(getattr(later, name) - getattr(self, name))]
         return found
 
-    def settled(self, places: str, timeout: float = 5) -> list[str]:
+    def settled(self, places: str, timeout: float = 20) -> list[str]:
         """What is new and stays: a container that somebody else starts or ends meanwhile is not."""
         end = time.monotonic() + timeout
         found = self.new_in(Snapshot.take(places))

@@ -9,13 +9,13 @@ from __future__ import annotations
 from wherry.engine import bridges, places
 from wherry.engine.containers import ALIVE, load
 from wherry.engine.containers import find as find_container
-from wherry.engine.network import allocate, gateways, tell
+from wherry.engine.network import allocate, current, gateways, tell
 from wherry.engine.stop import ask
 from wherry.errors import Conflict, Forbidden, NotFound
 from wherry.linux import links
 from wherry.linux.netlink import Socket
 from wherry.network import endpoint
-from wherry.network.endpoint import Inside, Place
+from wherry.network.endpoint import Inside
 from wherry.network.model import PublishedPort, endpoint_from, from_row
 from wherry.store import containers, networks
 
@@ -129,12 +129,3 @@ def _unplug(engine: Engine, row: ContainerRow, network: Network, own: EndpointRo
     else:
         with Inside(f"/proc/{row.pid}/ns/net") as inside:
             inside.socket.do(links.delete(there.interface))
-
-
-def current(engine: Engine, container_id: str) -> list[Place]:
-    """What a running container is in its networks now."""
-    found = []
-    for row in networks.endpoints_of(engine.db, container_id):
-        if row.active:
-            found.append(Place(from_row(networks.find(engine.db, row.network_id)), endpoint_from(row.record)))
-    return found

@@ -12,7 +12,7 @@ import os
 from wherry.engine import bridges
 from wherry.engine.names import needs_server, rewrite, server
 from wherry.engine.places import active_endpoints, has_idle_bridge
-from wherry.errors import NotFound, NotSupported
+from wherry.errors import NotFound, NotSupported, WherryError
 from wherry.linux.netlink import Socket
 from wherry.network import addresses, endpoint, ports
 from wherry.network.endpoint import Place
@@ -87,17 +87,13 @@ class Sandbox:
         wanted = wanted_ports(self._record)
         if place is None or place.network.driver != "bridge" or not wanted:
             return
-        taken: list[PublishedPort] = []
         for one in wanted:
             hosts = host_addresses(one, place)
             check_reach(hosts, place)
             if one.first and one.first == one.last:
                 bridges.check_ports(self._engine, one.protocol, hosts, one.first)
-            held = ports.hold(one, hosts)
-            self._held.append(held)
-            taken += [published(one, address, held.port, place, self._record.id) for address, _ in held.sockets]
-        networks.add_ports(self._engine.db, [networks.PortRow(**port.as_dict()) for port in taken])
-        self.ports = tuple(taken)
+            self._held.append(ports.hold(one, hosts))
+        self._publish(place)
 
     def connect(self, process: Child) -> None:
         """Make the interfaces in the network namespace of the container's process, and let packets through."""
@@ -129,12 +125,51 @@ class Sandbox:
 
     def _changed(self, pid: int, supervisor: Supervisor) -> None:
         """It was connected to a network, or disconnected: it may find names now."""
-        rows = [row for row in networks.endpoints_of(self._engine.db, self._record.id) if row.active]
-        used = [from_row(networks.find(self._engine.db, row.network_id)) for row in rows]
+        self.places = current(self._engine, self._record.id)
+        used = self.networks
+        self._move_ports()
         if self._names is None and needs_server(self._record, used):
             self._names = self._server(f"/proc/{pid}/ns/net")
             self._names.attach(supervisor)
         rewrite(self._engine, self._record, used)
+
+    def _move_ports(self) -> None:
+        """Published ports belong to the network with the way out, whichever that is now; without one there are none."""
+        place = gateways(self.places)[0] or gateways(self.places)[1]
+        network = place.network if place is not None and place.network.driver == "bridge" else None
+        old = self.ports
+        if (network.id if network is not None else "") == (old[0].network_id if old else ""):
+            return
+        if old:
+            with self._engine.db.transaction():
+                networks.remove_ports(self._engine.db, self._record.id, old[0].network_id)
+            former = from_row(networks.find(self._engine.db, old[0].network_id))
+            bridges.close_firewall(self._engine, former, old)
+        if place is None or network is None:
+            self._let_go()
+            return
+        try:
+            with self._engine.db.transaction():
+                if self._held:
+                    self._publish(place)
+                else:
+                    self._take_ports()
+        except WherryError:  # somebody has them by now, or they cannot be there
+            self._let_go()
+            return
+        bridges.open_firewall(self._engine, [network], self.ports)
+
+    def _publish(self, place: Place) -> None:
+        """The ports that are held, at the container's addresses in this place."""
+        own = place.endpoint
+        taken = [
+            published(held.wanted, address, held.port, place, self._record.id)
+            for held in self._held
+            for address, _socket in held.sockets
+            if (own.ipv6 if ":" in address else own.ipv4)
+        ]
+        networks.add_ports(self._engine.db, [networks.PortRow(**port.as_dict()) for port in taken])
+        self.ports = tuple(taken)
 
     def _server(self, namespace: str) -> OnDemand:
         from wherry.network import names
@@ -149,7 +184,7 @@ class Sandbox:
 
     def release(self) -> None:
         """Its addresses and ports are free for others; the rows of the ports go first, then their rules."""
-        if not self.places or self._released:
+        if self._released or not (self.places or self._watched):
             return
         self._released = True
         if self._names is not None:
@@ -280,6 +315,15 @@ def _endpoint(
         aliases=settings.aliases,
         names=(record.short_id, record.options.hostname) if record.options.hostname else (record.short_id,),
     )
+
+
+def current(engine: Engine, container_id: str) -> tuple[Place, ...]:
+    """What a running container is in its networks now."""
+    found = []
+    for row in networks.endpoints_of(engine.db, container_id):
+        if row.active:
+            found.append(Place(from_row(networks.find(engine.db, row.network_id)), endpoint_from(row.record)))
+    return tuple(found)
 
 
 def gateways(places: Sequence[Place]) -> tuple[Place | None, Place | None]:
