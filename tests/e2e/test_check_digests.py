@@ -49,3 +49,21 @@ def test_a_damaged_layer(wherry: Wherry, registry: Registry, busybox: Built) -> 
     found = wherry("system", "check")
     assert found.code == 1
     assert found.out.startswith(f"layer {diff_id} is damaged")
+
+
+def test_what_cannot_be_read(anyone: Wherry, registry: Registry, busybox: Built) -> None:
+    """As after an error of the disk, or where the file system's own verification refuses: the rest is read."""
+    name = registry.push(busybox, "check/unread:1")
+    anyone.ok("pull", "-q", name)
+    layer = busybox.manifest["layers"][0]["digest"]
+    blob = anyone.root / "blobs" / layer.replace(":", "/")
+    blob.unlink()
+    blob.mkdir()  # reading it fails, with another error
+    expected = f"blob {layer} cannot be read: is a directory\n"
+    for tar in (anyone.root / "erofs").glob("*/tar"):
+        tar.unlink()
+        tar.mkdir()
+        expected += f"layer sha256:{tar.parent.name} cannot be read: is a directory\n"
+    found = anyone("system", "check")
+    assert (found.code, found.out) == (1, expected)
+    blob.rmdir()

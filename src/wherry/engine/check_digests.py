@@ -1,7 +1,8 @@
 """What `wherry system check` reads whole: blobs and layers, compared with their digests.
 
 A layer that is kept as a tar is what its diff id says, or is damaged; a layer that is unpacked into a directory has no
-digest of its own, and cannot be compared.
+digest of its own, and cannot be compared.  What the disk, or the file system's own verification (fs-verity, dm-verity,
+checksums), does not let us read is damaged too.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ def blobs(engine: Engine) -> Iterator[Problem]:
             good = engine.content.verify(digest)
         except NotFound:
             continue  # removed meanwhile
+        except OSError as error:
+            yield Problem(f"blob {digest} cannot be read: {_why(error)}")
+            continue
         if not good:
             yield Problem(f"blob {digest} is damaged; mended, it can be pulled again", engine.content.delete, (digest,))
 
@@ -57,5 +61,12 @@ def tars(engine: Engine) -> Iterator[Problem]:
                     check.update(piece)
         except FileNotFoundError:
             continue  # removed meanwhile
+        except OSError as error:
+            yield Problem(f"layer {row.diff_id} cannot be read: {_why(error)}")
+            continue
         if check.hexdigest() != digests.hex_part(row.diff_id):
             yield Problem(f"layer {row.diff_id} is damaged: remove the images that have it, and pull them again")
+
+
+def _why(error: OSError) -> str:
+    return os.strerror(error.errno or 0).lower()
