@@ -91,13 +91,16 @@ def tree(pid: int) -> list[int]:
 
 def resident(pid: int) -> int:
     """Bytes of memory that the tree under *pid* takes, shared pages counted once (proportional set size)."""
-    total = 0
-    for one in tree(pid):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
-    return total
+    return sum(proportional(one) for one in tree(pid))
+
+
+def proportional(pid: int) -> int:
+    """Bytes of memory of one process, its part of shared pages; 0 when it has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 class PeakMemory:

@@ -1,6 +1,6 @@
 """Compare Wherry with docker, podman, runc and crun on this machine, and write down what came out.
 
-    bench/run.py [--rounds N] [--pulls N] [--only run,network,exec,output,runtime,pull,ml,push] [--no-readme]
+    bench/run.py [--rounds N] [--pulls N] [--only run,network,exec,lives,output,runtime,pull,ml,push] [--no-readme]
 
 Everything is repeated in rounds: in each, every subject does its turn once, in an order that changes, so that a slow
 minute of the machine is a slow minute for all.  The table gives medians and ratios; the samples are in
@@ -28,6 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import layer
+import lives
 import measure
 import moving
 import networks
@@ -175,12 +176,36 @@ def bench_exec(engines: dict[str, Any], archive: Path, rounds: int) -> dict[str,
     return series.result()
 
 
+def bench_lives(engines: dict[str, Any], archive: Path, rounds: int, slow: int) -> dict[str, Any]:
+    series = {
+        "detached": (Series("run -d"), lives.Lives.run_detached, rounds),
+        "remove": (Series("rm -f of a running container"), lives.Lives.remove_running, rounds),
+        "list": (Series(f"ps -a, {lives.LISTED} containers"), lives.Lives.list_all, rounds),
+        "many": (Series(f"{lives.MANY} x run -d at once"), lives.Lives.begin_many, slow),
+        "supervisor": (Series("supervisor, each container"), lives.Lives.supervisor_memory, 1),
+    }
+    known: dict[str, lives.Lives] = {}
+    for name, engine in engines.items():
+        try:
+            engine.load(archive)
+            known[name] = lives.Lives(engine)
+        except measure.Failed as error:
+            note(f"  without {name}: {error}")
+    for key, (one, which, times) in series.items():
+        with contextlib.ExitStack() as stack:
+            if key == "list":
+                for live in known.values():
+                    stack.enter_context(live.listed())
+            one.collect(lives.turns(known, which), times, warm_up=0 if times == 1 else 1)
+    return {key: one.result() for key, (one, _which, _times) in series.items()}
+
+
 def bench_output(engines: dict[str, Any], archive: Path, rounds: int) -> dict[str, Any]:
     """Lines of 100 bytes, logged as json-file and read by the client."""
-    series = Series("256 MB of output, to the log and to the client")
-    line = "x" * 99
-    log = ("--log-driver", "json-file", subjects.IMAGE, "sh", "-c", f"yes {line} | head -c 256m")
+    series, memory = Series("1 GB of output, to the log and to the client"), Series("peak memory of that, MB")
+    log = ("--log-driver", "json-file", subjects.IMAGE, "sh", "-c", f"yes {'x' * 99} | head -c 1024m")
     turns: dict[str, Callable[[], float]] = {}
+    peaks: dict[str, Callable[[], float]] = {}
     for name, engine in engines.items():
         try:
             engine.load(archive)
@@ -188,8 +213,10 @@ def bench_output(engines: dict[str, Any], archive: Path, rounds: int) -> dict[st
             series.failures[name] = str(error)
             continue
         turns[name] = lambda engine=engine: engine.time(engine.run(*log))
+        peaks[name] = lambda engine=engine: engine.peak(engine.run(*log))
     series.collect(turns, rounds, warm_up=1)
-    return series.result()
+    memory.collect(peaks, 1, warm_up=0)
+    return {"output": series.result(), "output_memory": memory.result()}
 
 
 def bench_runtime(runtimes: dict[str, Any], bundle: Path, rounds: int) -> dict[str, Any]:
@@ -297,7 +324,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--pulls", type=int, default=5)
-    parser.add_argument("--only", default="run,network,exec,output,runtime,pull,ml,push")
+    parser.add_argument("--only", default="run,network,exec,lives,output,runtime,pull,ml,push")
     parser.add_argument("--no-readme", action="store_true")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -316,7 +343,7 @@ def main() -> int:
         image = images.busybox()
         archive = image.docker_archive(directory / "busybox.tar", subjects.IMAGE)
         kinds: list[type[subjects.Subject]] = [subjects.Wherry, subjects.Docker, subjects.Podman]
-        if {"run", "exec", "output", "pull", "ml", "push"} & set(parts):
+        if {"run", "exec", "lives", "output", "pull", "ml", "push"} & set(parts):
             engines = open_all(kinds, directory, absent)
         if "runtime" in parts:
             runtimes = open_all([subjects.OurRuntime, subjects.Runc, subjects.Crun], directory, absent)
@@ -329,9 +356,12 @@ def main() -> int:
         if "exec" in parts:
             note("exec")
             document["results"]["exec"] = bench_exec(engines, archive, options.rounds)
+        if "lives" in parts:
+            note("lives")
+            document["results"] |= bench_lives(engines, archive, options.rounds, options.pulls)
         if "output" in parts:
             note("output")
-            document["results"]["output"] = bench_output(engines, archive, options.pulls)
+            document["results"] |= bench_output(engines, archive, options.pulls)
         if "runtime" in parts:
             note("runtime")
             bundle = subjects.make_bundle(directory / "bundle", lambda target: extract(image, target))

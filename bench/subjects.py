@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from measure import Failed, in_child, timed, without_cgroup2
+from measure import Failed, PeakMemory, in_child, timed, without_cgroup2
 
 ROOT = Path(__file__).parent.parent
 ENV = {
@@ -76,6 +76,33 @@ class Engine(Subject):
     def run(self, *arguments: str) -> list[str]:
         """The command that runs a container once, removed afterwards and without a network."""
         return [*self.base, "run", "--rm", "--network", "none", *arguments]
+
+    def peak(self, argv: list[str]) -> float:
+        """MB that the command and all below it, or the daemon that works for it, take at most."""
+        found: list[PeakMemory] = []
+
+        def watch(pid: int) -> PeakMemory:
+            found.append(PeakMemory(self.memory_pid or pid))
+            return found[0]
+
+        timed(argv, ENV, log=self.log, watch=watch)
+        return found[0].peak / 2**20
+
+    def detached(self, name: str, *arguments: str) -> list[str]:
+        """The command that begins a container without a network and leaves it running."""
+        words = self.run(*arguments)
+        at = words.index("--rm")
+        return [*words[:at], "-d", "--name", name, *words[at + 1 :]]
+
+    def created(self, name: str, *arguments: str) -> list[str]:
+        """The command that makes a container and does not start it."""
+        words = self.run(*arguments)
+        at = words.index("--rm")
+        return [*words[: at - 1], "create", "--name", name, *words[at + 1 :]]
+
+    def remove(self, *names: str) -> list[str]:
+        """The command that removes containers, running ones without giving them time."""
+        return [*self.base, "rm", "-f", *names]
 
     def pull(self, reference: str) -> list[str]:
         return [*self.base, "pull", "-q", reference]
@@ -199,6 +226,9 @@ class Podman(Engine):
 
     def run(self, *arguments: str) -> list[str]:
         return [*self.base, "run", "--rm", "--network", "none", *self.extra, *arguments]
+
+    def remove(self, *names: str) -> list[str]:
+        return [*self.base, "rm", "-f", "-t", "0", *names]
 
     def pull(self, reference: str) -> list[str]:
         return [*self.base, "pull", "-q", "--tls-verify=false", reference]
