@@ -62,6 +62,15 @@ class Record(metaclass=RecordType):
             if len(args) > len(fields):
                 raise TypeError(f"{cls.__name__} takes {len(fields)} values, {len(args)} were given")
             put = object.__setattr__
+            if not args:
+                values = cls._defaults | kwargs
+                if len(values) == len(fields):
+                    try:
+                        for field in fields:
+                            put(self, field, values[field])
+                        return
+                    except KeyError:  # one is missing, another is unknown: what follows says which
+                        pass
             for field, value in zip(fields, args, strict=False):
                 put(self, field, value)
                 if field in kwargs:

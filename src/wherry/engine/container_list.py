@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wherry.container.record import ContainerRecord
     from wherry.container.state import State
     from wherry.engine.engine import Engine
+    from wherry.network.model import Network
     from wherry.store.containers import ContainerRow
 
     Filters = Mapping[str, Sequence[str]]
@@ -31,11 +32,20 @@ FILTERS = (
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
+class Seen:
+    """What the containers of one list have in common is looked up once."""
+
+    def __init__(self) -> None:
+        self.images: dict[str, str] = {}  # names and what they mean now, "" for nothing
+        self.networks: dict[str, Network | None] = {}
+
+
 class Listed:
     """One container with what its line needs."""
 
-    def __init__(self, engine: Engine, row: ContainerRow) -> None:
+    def __init__(self, engine: Engine, row: ContainerRow, seen: Seen) -> None:
         self.engine = engine
+        self._seen = seen
         self.record: ContainerRecord = load(row)
         self.state: State = state(row)
 
@@ -66,7 +76,7 @@ class Listed:
 
     def networks(self) -> dict[str, dict[str, Any]]:
         """Its networks by name: Docker's ``EndpointSettings``."""
-        return network_settings.places(self.engine, self.record)
+        return network_settings.places(self.engine, self.record, self._seen.networks)
 
     def ports(self) -> list[dict[str, Any]]:
         """What it publishes, and what it only exposes: Docker's ``Port``."""
@@ -82,9 +92,11 @@ class Listed:
 
     def _image(self) -> str:
         """The name it was made from, unless that now means another image; then the id."""
-        record = self.record
-        row = images.resolve_or_none(self.engine.db, record.image_name)
-        return record.image_name if row is not None and row.id == record.image_id else record.image_id
+        record, known = self.record, self._seen.images
+        if record.image_name not in known:
+            row = images.resolve_or_none(self.engine.db, record.image_name)
+            known[record.image_name] = row.id if row is not None else ""
+        return record.image_name if known[record.image_name] == record.image_id else record.image_id
 
     def _sizes(self) -> dict[str, int]:
         """Bytes that it has written; and those together with its image's."""
@@ -102,7 +114,8 @@ def select(engine: Engine, filters: Filters, *, everything: bool = False, last: 
     for name in filters:
         if name not in FILTERS:
             raise InvalidArgument(f"invalid filter '{name}'", hint=f"known are {', '.join(FILTERS)}")
-    found = [Listed(engine, row) for row in list_containers(engine)]
+    seen = Seen()
+    found = [Listed(engine, row, seen) for row in list_containers(engine)]
     found.sort(key=lambda one: one.record.created, reverse=True)
     if not (everything or last > 0 or "status" in filters):
         found = [one for one in found if one.state.running]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from wherry.container.record import ContainerRecord
     from wherry.container.state import State
     from wherry.engine.engine import Engine
-    from wherry.network.model import EndpointSettings
+    from wherry.network.model import EndpointSettings, Network
     from wherry.store.networks import EndpointRow
 
 
@@ -45,23 +45,38 @@ def describe(engine: Engine, record: ContainerRecord, state: State) -> dict[str,
     }
 
 
-def places(engine: Engine, record: ContainerRecord) -> dict[str, dict[str, Any]]:
-    """What it is in each of its networks, by name: Docker's ``EndpointSettings``."""
-    rows = networks.endpoints_of(engine.db, record.id)
-    return {name: entry for name, entry in [_place(engine, record, row) for row in rows] if name}
+def places(
+    engine: Engine, record: ContainerRecord, seen: dict[str, Network | None] | None = None
+) -> dict[str, dict[str, Any]]:
+    """What it is in each of its networks, by name: Docker's ``EndpointSettings``.
+
+    ``seen`` keeps the networks, by id, for the next container of a list.
+    """
+    seen = {} if seen is None else seen
+    shown: dict[str, dict[str, Any]] = {}
+    for row in networks.endpoints_of(engine.db, record.id):
+        if row.network_id not in seen:
+            seen[row.network_id] = _network(engine, row.network_id)
+        network = seen[row.network_id]
+        if network is not None:
+            shown[network.name] = _place(network, record, row)
+    return shown
 
 
-def _place(engine: Engine, record: ContainerRecord, row: EndpointRow) -> tuple[str, dict[str, Any]]:
+def _network(engine: Engine, identity: str) -> Network | None:
     try:
-        network = from_row(networks.find(engine.db, row.network_id))
+        return from_row(networks.find(engine.db, identity))
     except NotFound:
-        return "", {}  # removed while the container was stopped
+        return None  # removed while the container was stopped
+
+
+def _place(network: Network, record: ContainerRecord, row: EndpointRow) -> dict[str, Any]:
     settings = settings_from(row.settings)
     own = endpoint_from(row.record) if row.active else Endpoint("", network.id, record.id)
     ipv4, _, length4 = own.ipv4.partition("/")
     ipv6, _, length6 = own.ipv6.partition("/")
     named = network.driver not in ("host", "null") and network.name != "bridge"
-    return network.name, {
+    return {
         "IPAMConfig": _ipam(settings),
         "Links": list(settings.links) or None,
         "Aliases": list(settings.aliases) or None,
