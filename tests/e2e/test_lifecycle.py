@@ -322,6 +322,8 @@ def test_top(box: Wherry) -> None:
     wait_for(lambda: len(box.ok("top", container).splitlines()) == 4)
     lines = box.ok("top", container).splitlines()
     assert lines[0].split()[:3] == ["UID", "PID", "PPID"]
+    lines = box.ok("top", container, "-o", "pid,args").splitlines()  # of whatever terminal and person
+    assert len(lines) == 4
     lines = box.ok("top", container, "-eo", "pid,args").splitlines()
     assert sorted(line.split(None, 1)[1] for line in lines[1:]) == [
         "sh -c sleep 61 & sleep 62; true",
@@ -329,6 +331,13 @@ def test_top(box: Wherry) -> None:
         "sleep 62",
     ]
     assert "Couldn't find PID field" in box("top", container, "-eo", "args").err
+    box.ok("rm", "-f", container)
+
+
+def test_top_sees_an_init_and_what_it_started(box: Wherry) -> None:
+    container = detached(box, "--init", "busybox", "sleep", "61")
+    wait_for(lambda: "sleep 61" in box.ok("top", container))
+    assert len(box.ok("top", container).splitlines()) == 3
     box.ok("rm", "-f", container)
 
 

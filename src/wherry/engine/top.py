@@ -29,7 +29,7 @@ def top(engine: Engine, name: str, options: Sequence[str]) -> tuple[list[str], l
     if row.status == "restarting":
         raise Conflict(f"container {row.id} is restarting, wait until the container is running")
     wanted = processes(engine, row)
-    lines = _ps(list(options) or ["-ef"])
+    lines = _ps(wanted, list(options) or ["-ef"])
     events.of_container(engine.db, load(row), "top")
     titles = lines[0].split()
     if "PID" not in titles:
@@ -52,31 +52,44 @@ def processes(engine: Engine, row: ContainerRow) -> set[int]:
 
 
 def _of_namespace(pid: int) -> set[int]:
+    names = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    namespace = _namespace(pid) or next(filter(None, map(_namespace, _children(pid, names))), "")
+    if not namespace or namespace == _namespace(os.getpid()):
+        return {pid}
+    return {pid} | {other for other in names if _namespace(other) == namespace}
+
+
+def _namespace(pid: int) -> str:
     try:
-        namespace = os.readlink(f"/proc/{pid}/ns/pid")
-        if namespace == os.readlink("/proc/self/ns/pid"):
-            return {pid}
+        return os.readlink(f"/proc/{pid}/ns/pid")
     except OSError:
-        return set()
-    found = set()
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                if os.readlink(f"/proc/{name}/ns/pid") == namespace:
-                    found.add(int(name))
-            except OSError:
-                continue  # it has ended, or is not ours
+        return ""  # it has ended, or is not ours, or is an init of `--init`, which nobody may look into
+
+
+def _children(pid: int, names: list[int]) -> list[int]:
+    found = []
+    for name in names:
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        if int(fields[1]) == pid:
+            found.append(name)
     return found
 
 
-def _ps(options: list[str]) -> list[str]:
+def _ps(pids: set[int], options: list[str]) -> list[str]:
+    """What ps shows of these processes, or of more where it does not take some option together with pids."""
     program = next((path for path in _PLACES if os.access(path, os.X_OK)), "")
     if not program:
         raise NotFound("program", "ps", "ps is not installed on this host", hint="install procps")
     import subprocess
 
-    done = subprocess.run([program, *options], capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode or not done.stdout:
-        problem = (done.stderr.strip() or "it printed nothing").splitlines()[0]
-        raise InvalidArgument(f"ps: {problem}") if done.stderr else WherryError(f"ps: {problem}")
-    return done.stdout.splitlines()
+    for chosen in ([f"-q{','.join(map(str, sorted(pids)))}"], []):
+        argv = [program, *chosen, *options]
+        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode == 0 and done.stdout:
+            return done.stdout.splitlines()
+    problem = (done.stderr.strip() or "it printed nothing").splitlines()[0]
+    raise InvalidArgument(f"ps: {problem}") if done.stderr else WherryError(f"ps: {problem}")
