@@ -248,3 +248,13 @@ def test_a_clock_that_jumps(as_root: Wherry) -> None:
     wait_for(lambda: as_root.ok("inspect", "-f", form, container) == "exited 2 3\n")
     assert "0" in as_root.ok("inspect", "-f", "{{range .State.Health.Log}}{{.ExitCode}} {{end}}", container).split()
     as_root.ok("rm", container)
+
+
+def test_the_lock_of_a_container_that_is_gone_goes_too(box: Wherry) -> None:
+    """Whoever removed it was killed in the last moment."""
+    lock = box.run_root / "locks" / ("0123456789abcdef" * 4)
+    lock.touch()
+    if box.user is not None:
+        os.chown(lock, box.user.uid, box.user.gid)
+    box.ok("ps", "-a")
+    assert not lock.exists()

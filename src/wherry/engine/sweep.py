@@ -1,8 +1,8 @@
 """Putting right what processes that were killed left behind.
 
-A container's row is written before its directories and removed before them, so a directory without a row is garbage;
-its monitor's lock tells whether somebody is still busy with it.  The directory in the run root goes last, so whatever
-else is left (a cgroup, changes on disk) can be found from it.
+A container's row is written before its directories and its lock's file, and removed before them: each of those without
+a row is garbage.  Its monitor's lock tells whether somebody is still busy with it.  The directory in the run root goes
+last but for the lock, so whatever else is left (a cgroup, changes on disk) can be found from it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
 
 ENDED = ("exited", "dead")
+ID_LENGTH = 64
 
 
 def sweep(engine: Engine) -> int:
     """Remove the remains of containers that are gone; how many there were.  Cheap when there are none."""
     layout = engine.layout
     kept, running = set(os.listdir(layout.containers)), set(os.listdir(layout.run_containers))
-    if not kept and not running:
+    locks = {name for name in os.listdir(layout.locks) if len(name) == ID_LENGTH and name.isalnum()}
+    if not kept and not running and not locks:
         _settle(engine)
         return 0
     status = {row.id: row.status for row in containers.list_all(engine.db)}  # read after the directories
-    gone = (kept | running) - status.keys()
+    gone = (kept | running | locks) - status.keys()
     placed = {container for _network, container in networks.in_use(engine.db)}
     ended = {identity for identity in running if status.get(identity) in ENDED}
     for identity in running | placed:  # a monitor that was killed before it could say that the container runs
