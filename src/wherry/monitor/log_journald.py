@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import _socket
 import os
+import time
 from errno import ECONNREFUSED, EMSGSIZE, ENOBUFS, ENOTCONN
-from struct import pack
+from struct import pack, unpack
 
 from wherry.errors import WherryError
 from wherry.monitor.log import LineLog, rfc3339
@@ -24,6 +25,8 @@ _SOL_RIGHTS = 1  # SCM_RIGHTS
 _ADD_SEALS = 1033
 _SEALS = 0x1 | 0x2 | 0x4 | 0x8  # seal, shrink, grow, write
 _CLOSED = (ECONNREFUSED, ENOTCONN)  # it has been started anew
+_SIOCOUTQ = 0x5411
+_NAP = 0.002
 _SEND_SECONDS = 5.0  # a journal that takes nothing for so long is as one that is not there
 
 
@@ -127,9 +130,18 @@ class JournaldLog(LineLog):
         self._socket.close()
 
     def close(self) -> None:
-        """And let go of the journal."""
+        """And let go of the journal, as soon as it has taken all: whoever knows of the end can read the last line."""
         super().close()
+        end = time.monotonic() + _SEND_SECONDS
+        while self._untaken() and time.monotonic() < end:
+            time.sleep(_NAP)
         self._socket.close()
+
+    def _untaken(self) -> int:
+        """Bytes that were sent, and that the journal has not received yet (unix(7), SIOCOUTQ)."""
+        import fcntl
+
+        return int(unpack("i", fcntl.ioctl(self._socket, _SIOCOUTQ, bytes(4)))[0])
 
 
 def field(name: str, value: bytes) -> bytes:

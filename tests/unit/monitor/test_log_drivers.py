@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 
@@ -86,6 +87,19 @@ def test_numbers(number: int) -> None:
 @pytest.mark.parametrize("data", [b"", b"\x0a\xff", b"\x0a\x06stdout\x10" + b"\xff" * 20, b"\x09" * 9, b"\x10\x01"])
 def test_nonsense_is_no_entry(data: bytes) -> None:
     assert parse_local(data) is None
+
+
+def test_the_end_waits_until_the_journal_has_all(tmp_path: Path, journal: socket.socket) -> None:
+    log = JournaldLog({}, str(tmp_path / "journal"))
+    log.write("stdout", b"one\n" * 5)
+    ended = threading.Thread(target=log.close)
+    ended.start()
+    for number in range(5):
+        assert ended.is_alive()
+        assert received(journal)["CONTAINER_LOG_ORDINAL"] == b"%d" % (number + 1)
+    ended.join(20)
+    assert log._socket.fileno() == -1
+    journal.close()
 
 
 @pytest.fixture
