@@ -361,7 +361,7 @@ def main() -> int:
             document["results"] |= bench_lives(engines, archive, options.rounds, options.pulls)
         if "output" in parts:
             note("output")
-            document["results"] |= bench_output(engines, archive, options.pulls)
+            document["results"] |= bench_output(engines, archive, min(options.pulls, 2))
         if "runtime" in parts:
             note("runtime")
             bundle = subjects.make_bundle(directory / "bundle", lambda target: extract(image, target))
