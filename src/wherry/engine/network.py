@@ -12,13 +12,13 @@ import os
 from wherry.engine import bridges
 from wherry.engine.names import needs_server, rewrite, server
 from wherry.engine.places import active_endpoints, has_idle_bridge
-from wherry.errors import NotFound, NotSupported, WherryError
+from wherry.engine.publishing import check_reach, host_addresses, published, relay, wanted_ports
+from wherry.errors import NotFound, WherryError
 from wherry.linux.netlink import Socket
 from wherry.network import addresses, endpoint, ports
 from wherry.network.endpoint import Place
 from wherry.network.firewall import RulesWatch
 from wherry.network.model import (
-    ANY_IPV4,
     ANY_IPV6,
     Endpoint,
     Network,
@@ -60,6 +60,7 @@ class Sandbox:
         self._interfaces: list[Endpoint] = []
         self._released = False
         self._names: OnDemand | None = None
+        self._relay: OnDemand | None = None
         self._watched: RulesWatch | None = None
         self._supervisor: Supervisor | None = None
         self.places: tuple[Place, ...] = ()
@@ -89,7 +90,7 @@ class Sandbox:
             return
         for one in wanted:
             hosts = host_addresses(one, place)
-            check_reach(hosts, place)
+            check_reach(one, hosts, place)
             if one.first and one.first == one.last:
                 bridges.check_ports(self._engine, one.protocol, hosts, one.first)
             self._held.append(ports.hold(one, hosts))
@@ -115,8 +116,9 @@ class Sandbox:
 
     def watch(self, pid: int, supervisor: Supervisor) -> None:
         """While it runs: answer for names, and make the rules anew when somebody flushed them."""
-        if self._names is not None:
-            self._names.attach(supervisor)
+        for one in (self._names, self._relay):
+            if one is not None:
+                one.attach(supervisor)
         supervisor.changes["networks"] = lambda: self._changed(pid, supervisor)
         if self.places:
             self._watched = RulesWatch(lambda: bridges.restore(self._engine, self._record.id))
@@ -166,10 +168,15 @@ class Sandbox:
             published(held.wanted, address, held.port, place, self._record.id)
             for held in self._held
             for address, _socket in held.sockets
-            if (own.ipv6 if ":" in address else own.ipv4)
+            if (own.ipv6 or address != ANY_IPV6 or held.wanted.host_ip if ":" in address else own.ipv4)
         ]
         networks.add_ports(self._engine.db, [networks.PortRow(**port.as_dict()) for port in taken])
         self.ports = tuple(taken)
+        if self._relay is not None:
+            self._relay.close()
+        self._relay = relay(self._engine, self._held, taken, own)
+        if self._relay is not None and self._supervisor is not None:
+            self._relay.attach(self._supervisor)
 
     def _server(self, namespace: str) -> OnDemand:
         from wherry.network import names
@@ -205,6 +212,9 @@ class Sandbox:
         self._let_go()
 
     def _let_go(self) -> None:
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
         for held in self._held:
             for _address, socket in held.sockets:
                 if socket is not None:
@@ -333,67 +343,4 @@ def gateways(places: Sequence[Place]) -> tuple[Place | None, Place | None]:
     return (
         next((place for place in usable if place.endpoint.ipv4), None),
         next((place for place in usable if place.endpoint.ipv6), None),
-    )
-
-
-def wanted_ports(record: ContainerRecord) -> list[ports.Wanted]:
-    """What ``--publish`` and ``--publish-all`` ask for."""
-    options = record.options
-    if not (options.port_bindings or options.publish_all):
-        return []
-    found = []
-    for binding in options.port_bindings:
-        port, _, protocol = binding.port.partition("/")
-        low, dash, high = binding.host_port.partition("-")
-        first = int(low or 0)
-        found.append(ports.Wanted(protocol or "tcp", int(port), binding.host_ip, first, int(high) if dash else first))
-    if options.publish_all:
-        bound = {binding.port for binding in options.port_bindings}
-        for exposed in options.exposed_ports:
-            port, _, protocol = exposed.partition("/")
-            if exposed not in bound:
-                found.append(ports.Wanted(protocol or "tcp", int(port)))
-    return found
-
-
-def host_addresses(wanted: ports.Wanted, place: Place) -> tuple[str, ...]:
-    """Where a port is to be taken: as asked, else where the network says, in both families where the container has
-    both."""
-    if wanted.host_ip:
-        return (wanted.host_ip,)
-    default = place.network.host_binding
-    if default in ("", ANY_IPV4, ANY_IPV6):
-        return (ANY_IPV4, ANY_IPV6) if place.endpoint.ipv6 else (ANY_IPV4,)
-    return (default,)
-
-
-def check_reach(hosts: Sequence[str], place: Place) -> None:
-    """Raises `NotSupported` for addresses of the host from which the kernel does not lead to this container."""
-    for address in hosts:
-        if address == "::1":
-            raise NotSupported(
-                "ports cannot be published on ::1: the kernel does not forward from there",
-                hint="use 127.0.0.1, or an IPv6 address of this host",
-            )
-        if not (place.endpoint.ipv6 if ":" in address else place.endpoint.ipv4):
-            family = "IPv6" if ":" in address else "IPv4"
-            raise NotSupported(
-                f"ports cannot be published on {address}: the container has no {family} address",
-                hint=f"use a network with {family}, or another address of this host",
-            )
-
-
-def published(wanted: ports.Wanted, host_ip: str, port: int, place: Place, container_id: str) -> PublishedPort:
-    """The port as the firewall and `ps` know it; to the container's address of the same family where it has one."""
-    own = place.endpoint
-    address = (own.ipv6 or own.ipv4) if ":" in host_ip else (own.ipv4 or own.ipv6)
-    return PublishedPort(
-        protocol=wanted.protocol,
-        host_ip=host_ip,
-        host_port=port,
-        container_ip=address.partition("/")[0],
-        container_port=wanted.port,
-        bridge=place.network.bridge,
-        network_id=place.network.id,
-        container_id=container_id,
     )

@@ -10,7 +10,7 @@ import _socket
 import os
 
 from wherry.engine import bridges
-from wherry.engine.network import host_addresses, published, wanted_ports
+from wherry.engine.publishing import host_addresses, published, wanted_ports
 from wherry.network import ports, usermode
 from wherry.network.endpoint import Place
 from wherry.network.model import Endpoint, PublishedPort, from_row, to_json

@@ -210,12 +210,12 @@ def _hidden(network: Network) -> list[Subnet]:
 def ports(published: Iterable[PublishedPort], routed: Iterable[PublishedPort] = ()) -> dict[str, list[Element]]:
     """The elements of published ports, by map.
 
-    Those whose host address is of another family than the container's have none: packets cannot be sent there.
+    Those whose host address is of another family than the container's, or ::1, have none: packets cannot be sent there.
     ``routed`` are ports of networks whose gateway mode is routed.
     """
     found: dict[str, list[Element]] = {}
     for port in published:
-        if (":" in port.host_ip) != (":" in port.container_ip):
+        if (":" in port.host_ip) != (":" in port.container_ip) or port.host_ip == "::1":
             continue
         digit = 6 if ":" in port.host_ip else 4
         key = _protocol(port.protocol) + _port(port.host_port)
