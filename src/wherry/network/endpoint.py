@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wherry.linux.netlink import Message
     from wherry.network.model import Endpoint, Network
 
+_EOPNOTSUPP = 95
 _FIRST_INDEX = 100  # of the interfaces: tunnels of the kernel's own may have the lowest
 
 
@@ -142,6 +143,13 @@ def _make_child(inside: Inside, place: Place, host: Socket) -> int:
         else:
             made = links.ipvlan(endpoint.interface, parent.index, network.mode or "l2", inner, mtu=network.mtu)
         host.do(made)
+    except NetlinkFailure as error:
+        if error.errno != _EOPNOTSUPP:
+            raise
+        raise NotSupported(
+            f"this kernel has no {network.driver} interfaces, which network {network.name} needs",
+            hint=f"load them with `modprobe {network.driver}`, or use a network with a bridge",
+        ) from None
     finally:
         os.close(inner)
     found = links.find(inside.socket, endpoint.interface)
