@@ -1,5 +1,6 @@
 """`wherry boot`: what runs after the machine was started.  A restart of the machine is played: every monitor is killed
-at once, the directories that a restart clears are cleared, and the database remembers another boot."""
+at once, the directories and control groups that a restart clears are cleared, and the database remembers another
+boot."""
 
 from __future__ import annotations
 
@@ -24,8 +25,11 @@ def statuses(box: Wherry) -> dict[str, str]:
 
 
 def restart_the_machine(box: Wherry) -> None:
+    identities = leaks.container_ids(box.directory)
     for pid in leaks.processes_of(box.directory):
         kill_and_wait(pid)
+    for identity in identities:
+        leaks.remove_cgroups(identity)
     shutil.rmtree(box.run_root)
     with sqlite3.connect(box.root / "wherry.db") as db:
         db.execute("UPDATE containers SET boot = 'another' WHERE boot != ''")
