@@ -271,7 +271,7 @@ def test_networks_that_cannot_be(as_root: Wherry, arguments: list[str], message:
     done = as_root("network", "create", *arguments)
     assert done.code == 1 and message in done.err, str(done)
     assert as_root.ok("network", "ls", "-q", "--filter", "name=x-net") == ""
-    assert leaks.interfaces_of(as_root.directory) == before
+    assert leaks.interfaces_of(as_root.directory) <= before  # one that nobody uses any more may go meanwhile
 
 
 def test_names_and_subnets_are_taken_once(as_root: Wherry, net: Callable[..., str]) -> None:
