@@ -15,7 +15,7 @@ import os
 import time
 
 from wherry.engine.places import DEFAULT, has_idle_bridge
-from wherry.errors import NotFound
+from wherry.errors import NotFound, WherryError
 from wherry.linux.netlink import Socket
 from wherry.network import bridge
 from wherry.network.firewall import Firewall, table_name
@@ -277,7 +277,7 @@ def _sleep(engine: Engine) -> None:
 
     try:
         seconds = load(engine.paths.config).keep_bridge
-    except Exception:  # told when it matters
+    except (OSError, WherryError):  # told when a network is made
         seconds = NetworkConfig().keep_bridge
     time.sleep(seconds)
 

@@ -167,7 +167,7 @@ def _etc(
             addresses=sandbox.addresses if sandbox is not None else (),
             extra=options.extra_hosts + (names.linked(engine, record) if sandbox and options.networks else ()),
             gateway=sandbox.gateway if sandbox is not None else "",
-            base=_read("/etc/hosts") if on_host else "",
+            base=names.read_text("/etc/hosts") if on_host else "",
         ),
         "hostname": files.hostname(name),
         "resolv.conf": names.resolv_conf(record, *((sandbox.networks, sandbox.resolver) if sandbox else ())),
@@ -187,17 +187,6 @@ def _etc(
     return paths
 
 
-def _read(path: str) -> str:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
-        return ""
-    try:
-        return os.read(fd, 1 << 20).decode("utf-8", "replace")
-    finally:
-        os.close(fd)
-
-
 def _has_sysctl(name: str) -> bool:
     return os.path.exists("/proc/sys/" + name.replace(".", "/"))
 
@@ -210,7 +199,7 @@ def _throttle_counters() -> tuple[str, ...]:
 
 def _apparmor_profile() -> str:
     """Docker's profile where somebody has loaded it; Wherry does not load one, that needs apparmor_parser(8)."""
-    for line in _read("/sys/kernel/security/apparmor/profiles").splitlines():
+    for line in names.read_text("/sys/kernel/security/apparmor/profiles").splitlines():
         if line.startswith("docker-default "):
             return "docker-default"
     return ""

@@ -23,9 +23,9 @@ _RESOLVED = "/run/systemd/resolve/resolv.conf"
 
 def host_resolv_conf() -> str:
     """The host's resolvers; behind systemd-resolved's local one, those that it asks itself."""
-    text = _read("/etc/resolv.conf")
+    text = read_text("/etc/resolv.conf")
     if "nameserver 127.0.0.53" in text and os.path.exists(_RESOLVED):
-        return _read(_RESOLVED)
+        return read_text(_RESOLVED)
     return text
 
 
@@ -110,13 +110,14 @@ def server(engine: Engine, record: ContainerRecord, sockets: Sockets) -> OnDeman
         from wherry.network import names
         from wherry.network.known import Names
 
-        upstreams = names.upstreams(_read("/etc/resolv.conf"), record.options.dns)
+        upstreams = names.upstreams(read_text("/etc/resolv.conf"), record.options.dns)
         names.serve(sockets, Names(engine.db, record.id), upstreams)
 
     return OnDemand(f"names {record.short_id}", [socket.fileno() for socket in sockets], serve, engine.will_fork)
 
 
-def _read(path: str) -> str:
+def read_text(path: str) -> str:
+    """The beginning of a file of the host's, "" when it cannot be read; never waits, as a FIFO would have one do."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
