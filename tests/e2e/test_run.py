@@ -46,10 +46,11 @@ def test_a_signal_that_ends_the_command_is_128_plus_its_number(box: Wherry) -> N
     ],
 )
 def test_a_command_that_cannot_run(box: Wherry, command: list[str], code: int, words: str) -> None:
-    result = box("run", "--rm", "busybox", *command)
+    container = name()
+    result = box("run", "--rm", "--name", container, "busybox", *command)
     assert result.code == code, str(result)
     assert words in result.err
-    assert box.ok("ps", "-a", "-q") == ""
+    assert box.ok("ps", "-a", "--filter", f"name={container}", "--format", "{{.Names}} {{.Status}}") == ""
 
 
 def test_a_container_that_could_not_start_stays_as_created(box: Wherry) -> None:
