@@ -71,19 +71,18 @@ def _size(number: float) -> str:
     return ""
 
 
-async def respond(request: web.Request, told: AsyncIterator[Any], *, at_once: bool = False) -> web.StreamResponse:
+async def respond(request: web.Request, told: AsyncIterator[Any]) -> web.StreamResponse:
     """The answer: a status of its own for what fails before anything was told, a last line for what fails later.
 
-    ``at_once``: the head of the answer does not wait for the first line.
+    Telling None sends the head of the answer and no line.
     """
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     try:
-        if at_once:
-            await response.prepare(request)
         async for one in told:
             if not response.prepared:
                 await response.prepare(request)
-            await response.write(json.dumps(one).encode() + b"\r\n")
+            if one is not None:
+                await response.write(json.dumps(one).encode() + b"\r\n")
     except WherryError as error:
         if not response.prepared:
             raise

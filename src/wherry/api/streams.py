@@ -151,14 +151,16 @@ async def wait(request: web.Request) -> web.StreamResponse:
         raise InvalidArgument(f'invalid condition: "{condition}"')
     row, _terminal, _stdin = await api.read(_look, name_of(request))
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
-    await response.prepare(request)
     found: dict[str, Any] = {"StatusCode": row.exit_code}
     if row.status in containers.ALIVE or condition in ("next-exit", "removed"):
         try:
             async with await _join(api, row, None) as channel:
+                await response.prepare(request)  # a client starts the container when it has this
                 found = await _outcome(api, row.id, channel)
         finally:
             api.pending.leave(row.id)
+    else:
+        await response.prepare(request)
     await response.write(json.dumps(found).encode() + b"\n")
     return response
 

@@ -37,7 +37,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     """``GET /events``: each on a line of its own, for ever or until a time."""
     asked, api = query(request), request.app[API]
     told = api.follow("events", asked.text("since"), asked.text("until"), asked.filters())
-    return await respond(request, told, at_once=True)
+    return await respond(request, told)
 
 
 async def disk_usage(request: web.Request) -> web.Response:

@@ -162,8 +162,9 @@ def events(engine: Engine, worker: Worker, since: str, until: str, filters: dict
     from wherry.engine.logs import timestamp
 
     worker.end_with_client()
-    wanted = Wanted(timestamp(since, "since"), timestamp(until, "until"), filters)
-    for found in stream(engine, wanted):
+    pieces = stream(engine, Wanted(timestamp(since, "since"), timestamp(until, "until"), filters))
+    worker.tell(None)  # what happens from now on will be told
+    for found in pieces:
         for event in found:
             worker.tell(document(event))
 

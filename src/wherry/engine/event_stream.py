@@ -45,7 +45,7 @@ class Wanted(Record):
 
 
 def stream(engine: Engine, wanted: Wanted, stop: int = -1) -> Iterator[list[Event]]:
-    """The events in the order in which they were committed, in pieces, as they come.
+    """The events in the order in which they were committed, in pieces, as they come; from this call on none is missed.
 
     ``stop`` is a descriptor that becomes readable when the caller wants no more.  Raises `InvalidArgument` for a filter
     that is none, and when it would have to end before it begins.
@@ -54,15 +54,14 @@ def stream(engine: Engine, wanted: Wanted, stop: int = -1) -> Iterator[list[Even
     since, until = wanted.since, wanted.until
     if until and until < since:
         raise InvalidArgument(f"`since` time ({_seconds(since)}) cannot be after `until` time ({_seconds(until)})")
-    return _stream(engine, matches, since, until, stop)
+    return _stream(engine, wanted, matches, 0 if since or until else newest(engine.db), stop)
 
 
 def _stream(
-    engine: Engine, matches: Callable[[Event], bool], since: int, until: int, stop: int
+    engine: Engine, wanted: Wanted, matches: Callable[[Event], bool], last: int, stop: int
 ) -> Iterator[list[Event]]:
-    db = engine.db
+    db, since, until = engine.db, wanted.since, wanted.until
     watch = -1 if until and until <= time.time_ns() else _watch(os.path.dirname(db.path))
-    last = 0 if since or until else newest(db)
     ended = False
     try:
         while True:

@@ -111,6 +111,14 @@ def test_a_follower_sees_each_event_of_other_connections_once(engine: Engine) ->
     assert [one.actor for one in heard] == ["first", *map(str, range(count))]
 
 
+def test_what_happens_after_the_call_is_told(engine: Engine) -> None:
+    """Not only what happens after the follower first looks: a client acts as soon as it is told that it is heard."""
+    events.record(engine.db, "volume", "create", "before", {})
+    followed = stream(engine, Wanted())
+    events.record(engine.db, "volume", "create", "after", {})
+    assert [one.actor for one in next(followed)] == ["after"]
+
+
 def test_times_choose(engine: Engine) -> None:
     events.record(engine.db, "volume", "create", "a", {})
     (first,) = events.after(engine.db, 0)
