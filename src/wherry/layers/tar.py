@@ -149,9 +149,10 @@ def entries(source: Source, limit: int) -> Iterator[Entry]:
                 long_link = _text(data)
         else:
             raise Corrupt("layer is not a valid tar stream: too many extended headers in a row")
-        entry = _entry(source, header, kind, extended.over(common) if extended is not None else common)
-        if extended is None or "path" not in extended.text:
-            entry.name = long_name or entry.name
+        records = extended.over(common) if extended is not None else common
+        if extended is not None and "path" in extended.text:
+            long_name = b""
+        entry = _entry(source, header, kind, records, long_name)
         if extended is None or "linkpath" not in extended.text:
             entry.linkname = long_link or entry.linkname
         before = source.position
@@ -170,7 +171,7 @@ def _extension(source: Source, header: bytes) -> bytes:
     return data
 
 
-def _entry(source: Source, header: bytes, flag: bytes, records: Pax | None) -> Entry:
+def _entry(source: Source, header: bytes, flag: bytes, records: Pax | None, long_name: bytes) -> Entry:
     entry = Entry()
     kind = _KINDS.get(flag)
     if kind is None:
@@ -188,12 +189,13 @@ def _entry(source: Source, header: bytes, flag: bytes, records: Pax | None) -> E
     if header[257:263] == b"ustar\0" and header[345]:
         width = 131 if header[508:512] == b"tar\0" else 155
         entry.name = _text(header[345 : 345 + width]) + b"/" + name
-    if kind == FILE and name.endswith(b"/") and flag in b"\0" + FILE:
-        entry.kind = kind = DIRECTORY  # before POSIX, a directory was a file whose name ends in a slash
     if kind in (CHARACTER, BLOCK):
         entry.major, entry.minor = number(header[329:337]), number(header[337:345])
     if records is not None:
         _override(entry, records)
+    entry.name = long_name or entry.name
+    if kind == FILE and entry.name.endswith(b"/") and flag in b"\0" + FILE:
+        entry.kind = kind = DIRECTORY  # before POSIX, a directory was a file whose (whole) name ends in a slash
     if kind == FILE:
         _measure(source, entry, header, flag, records)
     elif flag != b"D":

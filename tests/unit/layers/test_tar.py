@@ -130,6 +130,10 @@ def test_damaged_pax(body: bytes) -> None:
 
 def test_old_and_odd_kinds() -> None:
     assert one(header("dir/", b"\0"))["kind"] == tar.DIRECTORY
+    whole = "d" * 99 + "/file"  # the header has no room for more than the slash
+    assert one(pax({"path": whole}) + member(whole[:100], b"1"))["kind"] == tar.FILE
+    gnu = member("././@LongLink", whole.encode() + b"\0", b"L", magic=b"ustar  \0")
+    assert one(gnu + member(whole[:100], b"1", magic=b"ustar  \0"))["data"] == b"1"
     assert one(header("file", b"\0"))["kind"] == tar.FILE
     assert one(header("file", b"7"))["kind"] == tar.FILE
     assert one(header("file", magic=bytes(8)))["kind"] == tar.FILE
