@@ -17,7 +17,7 @@ help:
 	@sed -n 's/^# //p' Makefile
 
 $(ENV)/ready: pyproject.toml
-	@sh tools/environment . $(ENV) test dev >/dev/null
+	@sh tools/environment . $(ENV) env test dev >/dev/null
 
 # What the tests need of Debian, where we may install it; what stays missing is skipped and listed by name.
 packages: $(ENV)/ready

@@ -83,7 +83,7 @@ def make(environment: Path, wanted: list[str], log: Path) -> None:
 def main(checkout: Path, place: str, extras: list[str]) -> None:
     environment = Path(place).absolute() if place else choose(checkout)
     ready = environment / "ready"
-    wanted = requirements(checkout, extras)
+    wanted = requirements(checkout, extras if place else [*extras, "env"])
     stamp = hashlib.sha256(repr((wanted, sys.version)).encode()).hexdigest() + "\n"
     environment.parent.mkdir(parents=True, exist_ok=True)
     with environment.with_name(environment.name + ".lock").open("a") as lock:
