@@ -33,12 +33,14 @@ from wherry.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Protocol
 
     from wherry.engine.engine import Engine
     from wherry.layers.compression import Readable
     from wherry.layers.pack import Writable
     from wherry.oci.reference import Reference
+else:
+    Protocol = object
 
 
 class NewLayer(Record):
@@ -55,14 +57,39 @@ def add_layer(engine: Engine, tar: Readable) -> NewLayer:
     The caller holds `wherry.store.gc.adding` and may write layers.  Raises `Corrupt` for what is no layer,
     `StorageFull`, and what reading raises.
     """
-    hashed = _Hashed(tar)
-    digest, size = engine.content.put_stream(Compressed(hashed, "gzip", None).read)
+    return add_compressed(engine, _Compressed(tar))
+
+
+class CompressedLayer(Protocol):
+    """A layer's bytes as they are kept, to be read; then the digest of its tar is known."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    @property
+    def diff_id(self) -> str: ...
+
+
+def add_compressed(engine: Engine, layer: CompressedLayer) -> NewLayer:
+    """Keep a layer that comes compressed, with these very bytes, and unpacked: see `add_layer`."""
+    digest, size = engine.content.put_stream(layer.read)
     stream = Whole(engine.content.path(digest))
     try:
-        unpack.unpack(engine, digest, hashed.digest, stream)
+        unpack.unpack(engine, digest, layer.diff_id, stream)
     finally:
         stream.close()
-    return NewLayer(digest, size, hashed.digest)
+    return NewLayer(digest, size, layer.diff_id)
+
+
+class _Compressed:
+    """A tar, compressed while it is read."""
+
+    def __init__(self, tar: Readable) -> None:
+        self._hashed = _Hashed(tar)
+        self.read = Compressed(self._hashed, "gzip", None).read
+
+    @property
+    def diff_id(self) -> str:
+        return self._hashed.digest
 
 
 class _Hashed:

@@ -1,0 +1,84 @@
+"""What runs in the throw-away containers, as text: the image's own Python executes it, from 3.8 on."""
+
+from __future__ import annotations
+
+PROBE = """\
+import json, os, sys, sysconfig
+try:
+    libc = os.confstr("CS_GNU_LIBC_VERSION")
+except (ValueError, OSError):
+    libc = ""
+print(json.dumps({
+    "version": "%d.%d" % sys.version_info[:2], "full": sys.version, "executable": os.path.realpath(sys.executable),
+    "path": sys.executable, "implementation": sys.implementation.name, "tag": sys.implementation.cache_tag,
+    "libc": libc or "", "musl": sysconfig.get_config_var("HOST_GNU_TYPE") or "",
+}))
+"""
+"""Prints what has to be known of an interpreter, as JSON."""
+
+COMPILE = """\
+import marshal, os, struct, sys, zlib, _imp
+from importlib._bootstrap_external import MAGIC_NUMBER, _RAW_MAGIC_NUMBER
+
+CODE = type(compile("", "", "exec"))
+
+def hold(value, held):
+    # marshal writes an object that nobody else refers to in another way: here somebody does, of everything
+    held.append(value)
+    if isinstance(value, CODE):
+        held += (value.co_name, value.co_filename, getattr(value, "co_qualname", None))
+        for names in (value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars):
+            held.append(names)
+            held.extend(names)
+        hold(value.co_consts, held)
+    elif isinstance(value, (tuple, frozenset)):
+        for one in value:
+            hold(one, held)
+    elif isinstance(value, slice):
+        held += (value.start, value.stop, value.step)
+
+def compiled(source, path):
+    try:
+        code = compile(source, path, "exec", dont_inherit=True, optimize=0)
+    except Exception:
+        return None
+    held = []
+    hold(code, held)
+    head = MAGIC_NUMBER + struct.pack("<I", 1) + _imp.source_hash(_RAW_MAGIC_NUMBER, source)
+    return head + marshal.dumps(code)
+
+def work(number):
+    with open("/run/in/%d" % number, "rb") as jobs, open("/run/out/%d" % number, "wb") as out:
+        while True:
+            head = jobs.read(8)
+            if not head:
+                return
+            length, size = struct.unpack("<II", head)
+            path = jobs.read(length).decode()
+            data = compiled(jobs.read(size), path)
+            if data is None:
+                out.write(bytes(8))
+                continue
+            squeeze = zlib.compressobj(6, zlib.DEFLATED, -15)
+            packed = squeeze.compress(data) + squeeze.flush()
+            out.write(struct.pack("<II", len(data), len(packed)) + packed)
+
+children = []
+for number in range(int(sys.argv[1])):
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            work(number)
+            status = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    children.append(child)
+sys.exit(1 if any([os.waitpid(child, 0)[1] for child in children]) else 0)
+"""
+"""Byte code of the sources in ``/run/in/0`` and so on, one process for each, compressed by the image's zlib.
+
+The same source gives the same bytes whatever was compiled before it.  A source that does not compile (a template, or
+one for another version) has none.
+"""
