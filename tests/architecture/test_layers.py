@@ -15,7 +15,7 @@ LEVELS = {
     "registry": 3, "layers": 3, "rootfs": 3, "container": 3, "network": 3, "runtime": 3,
     "monitor": 4,
     "engine": 5,
-    "build": 6, "env": 6,
+    "build": 6, "env": 6, "client": 6,
     "api": 7, "cli": 7,
 }  # fmt: skip
 BASE = {name for name, level in LEVELS.items() if level == 0}

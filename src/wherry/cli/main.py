@@ -15,11 +15,16 @@ from wherry.errors import WherryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
-    from typing import Any
+    from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
+    from wherry.client.http import Remote
     from wherry.engine.engine import Engine
     from wherry.engine.progress import Progress
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
 
 COMMANDS = {
     "run": "run",
@@ -149,23 +154,23 @@ GLOBAL = parser.Command(
     interspersed=False,
     options=(
         ("config", "", "string", "", "Directory whose registries.toml is read after the system's and the user's"),
+        ("context", "c", "string", "", "Name of the context to use to connect to an engine (overrides DOCKER_HOST env "
+         'var and default context set with "wherry context use")'),
         ("debug", "D", "bool", "", "Show where an error came from"),
+        ("host", "H", "list", "", "Engine to connect to instead of this machine's own "
+         "(unix://, tcp:// or ssh://)"),
         ("root", "", "string", "", "Directory for images and containers "
          "(default /var/lib/wherry, or wherry in $XDG_DATA_HOME)"),
         ("run-root", "", "string", "", "Directory for what a reboot may take away "
          "(default /run/wherry, or wherry in $XDG_RUNTIME_DIR)"),
+        ("tls", "", "bool", "", "Use TLS; implied by --tlsverify"),
+        ("tlscacert", "", "string", "", "Trust certs signed only by this CA (default ca.pem in $DOCKER_CERT_PATH)"),
+        ("tlscert", "", "string", "", "Path to TLS certificate file (default cert.pem in $DOCKER_CERT_PATH)"),
+        ("tlskey", "", "string", "", "Path to TLS key file (default key.pem in $DOCKER_CERT_PATH)"),
+        ("tlsverify", "", "bool", "", "Use TLS and verify the remote"),
         ("version", "v", "bool", "", "Print version information and quit"),
     ),
-    unsupported=(
-        ("context", "c", "wherry has no daemon, and so no contexts"),
-        ("host", "H", "wherry has no daemon to connect to; it works on this machine's store"),
-        ("log-level", "l", "use --debug"),
-        ("tls", "", "wherry has no daemon to connect to"),
-        ("tlscacert", "", "wherry has no daemon to connect to"),
-        ("tlscert", "", "wherry has no daemon to connect to"),
-        ("tlskey", "", "wherry has no daemon to connect to"),
-        ("tlsverify", "", "wherry has no daemon to connect to"),
-    ),
+    unsupported=(("log-level", "l", "use --debug"),),
 )
 # fmt: on
 
@@ -188,22 +193,75 @@ class Call:
         self.path = path
         self.values = values
         self.arguments = arguments
-        self._options = options
+        self.options = options
+        self._engine: Engine | None = None
+        self._remote: Remote | Literal[False] | None = False  # not looked for yet
 
     def get(self, name: str, default: Any = None) -> Any:
         """An option's value, or ``default`` when it was not given."""
         return self.values.get(name, default)
 
     def engine(self) -> Engine:
-        """The engine on the caller's directories."""
-        from wherry.engine.engine import Engine
-        from wherry.engine.paths import find
+        """The engine on the caller's directories, for what only it can do.
 
-        return Engine(find(self.environ(), **self.directories()))
+        Raises `NotSupported` when the command line, or the environment, speaks to another one.
+        """
+        remote = self.remote()
+        if remote is not None:
+            from wherry.cli.endpoint import not_there
+
+            raise not_there(self.path, remote)
+        return self.here()
+
+    def here(self) -> Engine:
+        """The engine of this machine, for what is done on this side whatever engine is spoken to."""
+        if self._engine is None:
+            from wherry.engine.engine import Engine
+            from wherry.engine.paths import find
+
+            self._engine = Engine(find(self.environ(), **self.directories()))
+        return self._engine
+
+    def remote(self) -> Remote | None:
+        """The engine somewhere else that is spoken to; None for this machine's own."""
+        if self._remote is False:
+            self._remote = None
+            if self._names_another():
+                from wherry.cli.endpoint import choose
+
+                self._remote = choose(self.options, self.environ())
+        return self._remote
+
+    def _names_another(self) -> bool:
+        """Whether anything says so; what that means is found out by `wherry.cli.endpoint`."""
+        options, environ = self.options, self.environ()
+        if options.get("host") or options.get("context"):
+            return True
+        if options.get("root") or options.get("run-root"):
+            return False
+        if environ.get("DOCKER_HOST") or environ.get("DOCKER_CONTEXT"):
+            return True
+        directory = environ.get("DOCKER_CONFIG") or environ.get("HOME", "") + "/.docker"
+        try:
+            with open(directory + "/config.json", "rb") as file:
+                return b'"currentContext"' in file.read()
+        except OSError:
+            return False
+
+    def verb(self, function: Callable[Concatenate[Engine, P], T]) -> Callable[P, T]:
+        """A use case of the engine's, on the engine that is spoken to: this machine's, or another's over its API."""
+        remote = self.remote()
+        if remote is not None:
+            from wherry.client.verbs import counterpart
+
+            found: Callable[P, T] = counterpart(remote, function, self.path)
+            return found
+        engine = self.here()
+        return lambda *arguments, **more: function(engine, *arguments, **more)
 
     def directories(self) -> dict[str, str]:
         """What --root, --run-root and --config say, as `wherry.engine.paths.find` takes it."""
-        options = self._options
+        options = self.options
         return {
             "root": options.get("root", ""),
             "run": options.get("run-root", ""),

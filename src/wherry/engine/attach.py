@@ -46,6 +46,12 @@ def attach(engine: Engine, name: str, streams: Streams) -> tuple[int, bool]:
     return outcome.exit_code or 0, outcome.exit_code is None
 
 
+def wants(engine: Engine, name: str) -> tuple[bool, bool]:
+    """Whether a container has a terminal, and whether it takes input.  Raises `NotFound`."""
+    options = load(find(engine, name)).options
+    return options.tty, options.open_stdin
+
+
 def resize(engine: Engine, name: str, size: tuple[int, int]) -> None:
     """Give the container's terminal ``size``: rows and columns.  Raises `NotFound`, `Conflict` when it does not run."""
     from wherry.engine.stop import ask

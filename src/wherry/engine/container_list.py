@@ -131,6 +131,13 @@ def select(engine: Engine, filters: Filters, *, everything: bool = False, last: 
     return found[:last] if last > 0 else found
 
 
+def documents(
+    engine: Engine, filters: Filters, *, everything: bool = False, last: int = 0, size: bool = False
+) -> list[dict[str, Any]]:
+    """Docker's JSON of what `select` finds."""
+    return [one.document(size=size) for one in select(engine, filters, everything=everything, last=last)]
+
+
 def _checks(engine: Engine, filters: Filters) -> list[tuple[Callable[[Listed, str], bool], Sequence[str]]]:
     known: dict[str, Callable[[Listed, str], bool]] = {
         "id": lambda one, text: _matches(text, one.record.id),

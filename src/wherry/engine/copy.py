@@ -22,11 +22,22 @@ from wherry.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
+    from wherry.engine.container_paths import PathStat
     from wherry.engine.engine import Engine
     from wherry.layers.compression import Readable
     from wherry.layers.extract import Extracted
     from wherry.layers.pack import Writable
+
+    class Found(Readable, Protocol):
+        """What `wherry.engine.archive.Archive` is, once entered."""
+
+        stat: PathStat
+        entry: str
+
+        def finish(self) -> None: ...
+
 
 _MAX_LINKS = 10
 
@@ -75,28 +86,33 @@ def copy_out(
     """
     check_output(destination)
     with Archive(engine, container, source, follow=follow) as found:
-        path = _destination(destination)
-        target = decide(
-            path, exists=os.path.lexists(path), is_directory=os.path.isdir(path), name=found.entry,
-            source_is_directory=found.stat.is_directory,
-        )  # fmt: skip
-        rename = target.rename
-        if rename is None and found.entry not in (found.stat.name, ".", "/"):
-            rename = (found.entry, found.stat.name)  # it was found through a link, whose name it keeps
-        options = ExtractOptions(
-            owner=None if owners else (),
-            rename=(os.fsencode(rename[0]), os.fsencode(rename[1])) if rename else None,
-            keep_kinds=True,
-            devices=owners,
-            lenient=True,
-            place=target.directory.rstrip("/") or "/",
-        )
-        try:
-            done = _extract_here(_Counted(found, progress), target.directory, options)
-        except Corrupt:
-            found.finish()  # why it is cut short
-            raise
-        found.finish()
+        return receive(found, destination, owners=owners, progress=progress)
+
+
+def receive(found: Found, destination: str, *, owners: bool, progress: Callable[[int], None] | None) -> Copied:
+    """Extract what was found in a container to the host.  See `copy_out`."""
+    path = _destination(destination)
+    target = decide(
+        path, exists=os.path.lexists(path), is_directory=os.path.isdir(path), name=found.entry,
+        source_is_directory=found.stat.is_directory,
+    )  # fmt: skip
+    rename = target.rename
+    if rename is None and found.entry not in (found.stat.name, ".", "/"):
+        rename = (found.entry, found.stat.name)  # it was found through a link, whose name it keeps
+    options = ExtractOptions(
+        owner=None if owners else (),
+        rename=(os.fsencode(rename[0]), os.fsencode(rename[1])) if rename else None,
+        keep_kinds=True,
+        devices=owners,
+        lenient=True,
+        place=target.directory.rstrip("/") or "/",
+    )
+    try:
+        done = _extract_here(_Counted(found, progress), target.directory, options)
+    except Corrupt:
+        found.finish()  # why it is cut short
+        raise
+    found.finish()
     return Copied(done.tar_size, destination, done.skipped)
 
 
@@ -159,7 +175,7 @@ def copy_in(
     `Conflict`, `Forbidden` for read-only places, `StorageFull`.
     """
     wanted = archive.checked(destination)
-    directory, name, is_directory, entry = _source(source, follow)
+    directory, name, is_directory, entry = host_source(source, follow)
 
     def work(root: int, tar: Readable) -> tuple[Extracted, str]:
         path, target = _target(root, wanted, container, destination, entry, is_directory)
@@ -171,7 +187,7 @@ def copy_in(
     try:
         with View(engine, container) as view:
             done, path = archive.through_pipe(
-                view, work, lambda out: _send(_Sink(out, progress), directory, name, entry, is_directory, owners)
+                view, work, lambda out: send(Sink(out, progress), directory, name, entry, is_directory, owners)
             )
             events.of_container(engine.db, view.record, "extract-to-dir")
     finally:
@@ -179,7 +195,7 @@ def copy_in(
     return Copied(done.tar_size, f"{container}:{path}", done.skipped)
 
 
-def _source(path: str, follow: bool) -> tuple[int, str, bool, str]:
+def host_source(path: str, follow: bool) -> tuple[int, str, bool, str]:
     """The directory that the source is in, its name there, whether it is a directory; the name that it shall have."""
     try:
         resolved = os.path.realpath(path, strict=True) if follow else path
@@ -222,7 +238,7 @@ def _target(
     )
 
 
-class _Sink:
+class Sink:
     """A `Writable` whose bytes are told to ``progress``."""
 
     def __init__(self, out: Writable, progress: Callable[[int], None] | None) -> None:
@@ -237,7 +253,7 @@ class _Sink:
             self._progress(self._size)
 
 
-def _send(out: Writable, directory: int, name: str, entry: str, is_directory: bool, owners: bool) -> WherryError | None:
+def send(out: Writable, directory: int, name: str, entry: str, is_directory: bool, owners: bool) -> WherryError | None:
     """Write the source as a tar; what kept it from that, which is not that the other side has gone."""
     packer = Packer(out, owner=None if owners else (0, 0))
     shown = os.fsencode(entry)

@@ -63,6 +63,19 @@ def read(engine: Engine, name: str, wanted: Wanted) -> Iterator[list[Entry]]:
     return _between(found, _text(wanted.since), _text(wanted.until))
 
 
+def texts(
+    engine: Engine, name: str, wanted: Wanted, *, details: bool = False, timestamps: bool = False
+) -> Iterator[list[tuple[str, bytes]]]:
+    """What `read` gives as people see it: "stdout" or "stderr", and text, with what else is known of it in front."""
+    for entries in read(engine, name, wanted):
+        yield [(entry.stream, _shown(entry, details, timestamps)) for entry in entries]
+
+
+def _shown(entry: Entry, details: bool, timestamps: bool) -> bytes:
+    text = entry.details.encode() + b" " + entry.text if details else entry.text
+    return entry.time.encode() + b" " + text if timestamps else text
+
+
 def _between(pieces: Iterator[list[Entry]], since: str, until: str) -> Iterator[list[Entry]]:
     """The entries of a time; nothing is read that comes after it."""
     for entries in pieces:

@@ -259,6 +259,11 @@ def select(engine: Engine, filters: Filters) -> list[Network]:
     return [network for network in found if _passes(engine, network, filters)]
 
 
+def documents(engine: Engine, filters: Filters) -> list[dict[str, Any]]:
+    """Docker's JSON of the networks that pass ``filters``, by name.  Raises `InvalidArgument`."""
+    return [describe(engine, one) for one in select(engine, filters)]
+
+
 def _passes(engine: Engine, network: Network, filters: Filters) -> bool:
     checks: dict[str, Callable[[str], bool]] = {
         "driver": lambda text: text == network.driver,

@@ -43,6 +43,18 @@ def run_detached(engine: Engine, options: ContainerOptions, progress: Progress) 
     return identity
 
 
+def make(engine: Engine, options: ContainerOptions, progress: Progress) -> str:
+    """``docker create``: a container that is not started; its id."""
+    from wherry.engine.create import create
+    from wherry.engine.undo import Undo
+
+    image = get_image(engine, options, progress)
+    with Undo() as undo:
+        record = create(engine, options, image, undo)
+        undo.keep()
+    return record.id
+
+
 def get_image(engine: Engine, options: ContainerOptions, progress: Progress) -> ImageRow:
     """The image to run, pulled when it is not here (``--pull``).  Raises what `wherry.engine.pull.pull` raises."""
     from wherry.errors import NotFound

@@ -10,7 +10,7 @@ import select
 import time
 
 from wherry.container.inspect import rfc3339
-from wherry.engine.containers import ALIVE, find
+from wherry.engine.containers import ALIVE, find, list_containers
 from wherry.errors import NotFound
 from wherry.fastjson import JSONError, loads
 
@@ -93,6 +93,16 @@ def once(engine: Engine, name: str, *, one_shot: bool = False) -> dict[str, Any]
         time.sleep(INTERVAL)
         row = find(engine, row.id)
     return with_rates(before, read(engine, row))
+
+
+def reading(engine: Engine, name: str) -> dict[str, Any]:
+    """A single reading.  Raises `NotFound`."""
+    return read(engine, find(engine, name))
+
+
+def watched(engine: Engine, *, everything: bool = False) -> list[str]:
+    """The ids of the containers that run, or of all."""
+    return [row.id for row in list_containers(engine) if everything or row.status in ALIVE]
 
 
 def stream(engine: Engine, name: str, stop: int = -1) -> Iterator[dict[str, Any]]:

@@ -113,6 +113,11 @@ def document(engine: Engine, row: VolumeRow) -> dict[str, Any]:
     }
 
 
+def documents(engine: Engine, filters: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Docker's JSON of what `list_volumes` finds."""
+    return [document(engine, row) for row in list_volumes(engine, filters)]
+
+
 def inspect(engine: Engine, name: str) -> dict[str, Any]:
     """Docker's JSON of one volume.  Raises `NotFound`."""
     return document(engine, rows.get(engine.db, name))

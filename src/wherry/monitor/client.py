@@ -11,13 +11,13 @@ import os
 import select
 
 from wherry.errors import Cancelled, WherryError
-from wherry.monitor.protocol import CONTROL, MAX_PAYLOAD, STDERR, STDIN, STDOUT, Decoder, control, frame, parse_control
+from wherry.monitor.protocol import CONTROL, MAX_PAYLOAD, STDERR, STDIN, Decoder, control, frame, parse_control
 from wherry.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
-    from typing import Any
+    from typing import Any, Self
 
 NOT_FORWARDED = {_signal.SIGKILL, _signal.SIGSTOP, _signal.SIGCHLD, _signal.SIGPIPE, _signal.SIGURG, _signal.SIGWINCH}
 FORCED_AFTER = 3  # SIGINT or SIGTERM this often ends the client itself, as the docker command does
@@ -45,7 +45,8 @@ class Outcome(Record):
 class Client:
     """Relays until the container exits, the person detaches, or the monitor is gone.
 
-    Entered as a context manager: the terminal's mode and the signal handlers are put back whatever happens.
+    Entered as a context manager: the terminal's mode and the signal handlers are put back whatever happens.  What goes
+    over the channel is decided in the last methods, which `wherry.client.attached` has otherwise.
     """
 
     def __init__(self, channel: socket, streams: Streams) -> None:
@@ -63,7 +64,7 @@ class Client:
         self._poll = select.poll()
         self._keys_seen = 0
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         self._wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._saved_wakeup = _signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
         wanted = set(_signal.valid_signals()) - NOT_FORWARDED if self._streams.sig_proxy else set()
@@ -124,22 +125,10 @@ class Client:
             return
         except ConnectionResetError:
             data = b""
-        if not data:
-            raise WherryError("the container's monitor ended unexpectedly", hint="see `wherry ps -a`")
-        for kind, payload in self._decoder.feed(data):
-            self._take(kind, payload)
+        self._outcome = (self._take(data) if data else self._ended()) or self._outcome
 
-    def _take(self, kind: int, payload: bytes) -> None:
-        if kind == STDOUT:
-            _write_all(self._streams.stdout, payload)
-        elif kind == STDERR:
-            _write_all(self._streams.stderr, payload)
-        elif kind == CONTROL:
-            message = parse_control(payload)
-            if "exited" in message:
-                self._outcome = Outcome(message["exited"])
-            elif "error" in message:
-                self._outcome = Outcome(None, message)
+    def _show(self, kind: int, payload: bytes) -> None:
+        _write_all(self._streams.stderr if kind == STDERR else self._streams.stdout, payload)
 
     def _read_stdin(self) -> None:
         """Pass on what was typed, end-of-file included."""
@@ -153,15 +142,15 @@ class Client:
         if not data:
             self._poll.unregister(self._stdin)
             self._stdin = None
-            self._send(frame(STDIN, b""))
+            self._give(b"")
         elif self._streams.terminal:
             data, detached = self._strip_detach_keys(data)
             if data:
-                self._send(frame(STDIN, data))
+                self._give(data)
             if detached:
                 self._outcome = Outcome(None)
         else:
-            self._send(frame(STDIN, data))
+            self._give(data)
 
     def _strip_detach_keys(self, data: bytes) -> tuple[bytes, bool]:
         """Hold back a beginning of the detach sequence; give it on when it does not go on (moby term.EscapeProxy)."""
@@ -193,12 +182,12 @@ class Client:
             self._terminations += 1
             if self._terminations >= FORCED_AFTER:
                 raise Cancelled(f"got {FORCED_AFTER} SIGTERM/SIGINTs, forcefully exiting")
-        self._send(control({"signal": number}))
+        self._signal(number)
 
     def _send_size(self) -> None:
         size = terminal_size(self._streams.stdout, self._streams.stdin)
         if size is not None:
-            self._send(control({"resize": size}))
+            self._resize(size)
 
     def _send(self, data: bytes) -> None:
         self._pending += data
@@ -212,6 +201,33 @@ class Client:
             pass
         except OSError:  # the monitor is ending: what it said last is still to be read
             self._pending.clear()
+
+    def _take(self, data: bytes) -> Outcome | None:
+        """What came over the channel; how it ended, if that was said."""
+        for kind, payload in self._decoder.feed(data):
+            if kind != CONTROL:
+                self._show(kind, payload)
+                continue
+            message = parse_control(payload)
+            if "exited" in message:
+                return Outcome(message["exited"])
+            if "error" in message:
+                return Outcome(None, message)
+        return None
+
+    def _ended(self) -> Outcome:
+        """The channel is closed, and how the container did was not said."""
+        raise WherryError("the container's monitor ended unexpectedly", hint="see `wherry ps -a`")
+
+    def _give(self, data: bytes) -> None:
+        """Send input; b"" is its end."""
+        self._send(frame(STDIN, data))
+
+    def _signal(self, number: int) -> None:
+        self._send(control({"signal": number}))
+
+    def _resize(self, size: tuple[int, int]) -> None:
+        self._send(control({"resize": size}))
 
 
 def terminal_size(*descriptors: int | None) -> tuple[int, int] | None:

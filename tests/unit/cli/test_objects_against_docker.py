@@ -19,8 +19,6 @@ from wherry.cli.ports import display
 from wherry.engine.images import Removed
 from wherry.engine.prune import Pruned
 from wherry.errors import NotFound, WherryError
-from wherry.store.containers import ContainerRow
-from wherry.store.volumes import VolumeRow
 
 RECORDED = json.loads((Path(__file__).parents[2] / "golden/docker/objects.json").read_text())
 RUNS = [one for one in RECORDED["runs"] if entry._find(one["arguments"])[0]]
@@ -59,19 +57,17 @@ def then(monkeypatch: pytest.MonkeyPatch) -> None:
         networks = tuple(pruned["/networks/prune"]["NetworksDeleted"])
         return Pruned(tuple(containers), networks, found, tuple(images), total)
 
-    def find(_engine: object, wanted: str) -> ContainerRow:
+    def reading(_engine: object, wanted: str) -> dict[str, Any]:
         for sample in RECORDED["samples"].values():
             if wanted in (sample["id"], sample["name"].removeprefix("/")):
-                return ContainerRow(sample["id"], sample["name"].removeprefix("/"))
+                return dict(sample)
         raise NotFound("container", wanted)
 
     instead = {
-        "engine.containers.find": find,
-        "engine.stats.read": lambda _engine, row: RECORDED["samples"][row.name],
+        "engine.stats.reading": reading,
         "engine.stats.with_rates": lambda _before, now: now,
         "engine.stats.INTERVAL": 0,
-        "engine.volume_objects.list_volumes": lambda *_: [VolumeRow(one) for one in sorted(volumes)],
-        "engine.volume_objects.document": lambda _engine, row: volumes[row.name],
+        "engine.volume_objects.documents": lambda *_: [volumes[one] for one in sorted(volumes)],
         "engine.volume_objects.inspect": inspect,
         "engine.disk_usage.disk_usage": lambda _engine: RECORDED["disk usage"],
         "engine.prune.prune": lambda *_: (containers, freed),
@@ -82,7 +78,8 @@ def then(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     for path, function in instead.items():
         monkeypatch.setattr(f"wherry.{path}", function)
-    monkeypatch.setattr(Call, "engine", lambda _call: None)
+    monkeypatch.setattr(Call, "here", lambda _call: None)
+    monkeypatch.setattr(Call, "remote", lambda _call: None)
 
 
 def run(arguments: list[str]) -> str:

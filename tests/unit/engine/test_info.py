@@ -7,6 +7,7 @@ import os
 from wherry import __version__
 from wherry.cli.commands.version import formatted
 from wherry.cli.commands.version import versions as shown
+from wherry.cli.main import Call
 from wherry.engine.engine import Engine
 from wherry.engine.info import info, versions
 from wherry.store import containers
@@ -35,5 +36,6 @@ def test_proxies_are_shown_without_their_credentials(engine: Engine) -> None:
 def test_versions() -> None:
     assert versions()["Version"] == __version__
     form = "{{.Client.Version}} {{.Server.Version}} {{.Client.APIVersion}} {{.Server.Os}} {{.Client.Context}}"
-    assert formatted(shown(), form) == f"{__version__} {__version__} {versions()['ApiVersion']} linux default"
-    assert '"ApiVersion"' in formatted(shown(), "json") and '"APIVersion"' not in formatted(shown(), "json")
+    document = shown(Call("version", {}, [], {"root": "/nosuch"}))
+    assert formatted(document, form) == f"{__version__} {__version__} {versions()['ApiVersion']} linux default"
+    assert '"ApiVersion"' in formatted(document, "json") and '"APIVersion"' not in formatted(document, "json")

@@ -9,7 +9,6 @@ from wherry.cli.parser import Command, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.cli.main import Call
-    from wherry.engine.engine import Engine
     from wherry.monitor.client import Streams
 
 # fmt: off
@@ -32,10 +31,10 @@ def main(call: Call) -> int:
     """Joins the terminal, or a script's pipes, to a container; its exit status is the container's."""
     from wherry.engine.attach import attach
 
-    engine, name = call.engine(), call.arguments[0]
+    join, name = call.verb(attach), call.arguments[0]
     wanted = streams(call, stdin=not call.get("no-stdin", False))
-    check_terminal(engine, name, wanted)
-    status, detached = attach(engine, name, wanted)
+    check_terminal(call, name, wanted)
+    status, detached = join(name, wanted)
     if detached:
         raise UsageError("read escape sequence", 1)
     return status
@@ -53,10 +52,10 @@ def streams(call: Call, *, stdin: bool) -> Streams:
     return found
 
 
-def check_terminal(engine: Engine, name: str, wanted: Streams) -> None:
+def check_terminal(call: Call, name: str, wanted: Streams) -> None:
     """A container's terminal is typed at from a terminal."""
-    from wherry.engine.containers import find, load
+    from wherry.engine.attach import wants
 
-    options = load(find(engine, name)).options
-    if wanted.stdin is not None and options.tty and options.open_stdin and not os.isatty(wanted.stdin):
+    terminal, takes_input = call.verb(wants)(name)
+    if wanted.stdin is not None and terminal and takes_input and not os.isatty(wanted.stdin):
         raise UsageError("the input device is not a TTY", 1)

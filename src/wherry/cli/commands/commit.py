@@ -41,7 +41,7 @@ def main(call: Call) -> int:
         changes=tuple(call.get("change", ())),
         pause=call.get("pause", True),
     )
-    done = commit(call.engine(), name, options)
+    done = call.verb(commit)(name, options)
     if not done.paused:
         print("wherry: the container was not paused: there is no freezer for this user", file=sys.stderr)
     print(done.image_id)

@@ -28,5 +28,5 @@ def main(call: Call) -> int:
     from wherry.cli.inspection import show
     from wherry.engine.containers import inspect
 
-    engine, size = call.engine(), call.get("size", False)
-    return show(call.arguments, lambda name: inspect(engine, name, size=size), call.get("format", ""))
+    look, size = call.verb(inspect), call.get("size", False)
+    return show(call.arguments, lambda name: look(name, size=size), call.get("format", ""))

@@ -35,6 +35,6 @@ def main(call: Call) -> int:
     wanted = filters(call)
     if not agreed(call, "WARNING! This will remove all stopped containers."):
         return 0
-    removed, freed = prune(call.engine(), wanted)
+    removed, freed = call.verb(prune)(wanted)
     pruned.show([("Containers", removed)], freed)
     return 0

@@ -112,9 +112,9 @@ def _out(call: Call, container: str, path: str, destination: str, progress: _Pro
     follow = bool(call.get("follow-link"))
     if destination != "-":
         target, archive = _local(destination), bool(call.get("archive"))
-        return copy_out(call.engine(), container, path, target, follow=follow, owners=archive, progress=progress)
+        return call.verb(copy_out)(container, path, target, follow=follow, owners=archive, progress=progress)
     out = sys.stdout.buffer
-    with Archive(call.engine(), container, path, follow=follow) as found:
+    with call.verb(Archive)(container, path, follow=follow) as found:
         while piece := found.read(1 << 20):
             out.write(piece)
         found.finish()
@@ -126,6 +126,6 @@ def _in(call: Call, source: str, container: str, path: str, progress: _Progress 
     from wherry.engine.copy import copy_in, put_stream
 
     if source == "-":
-        return put_stream(call.engine(), container, path, sys.stdin.buffer)
+        return call.verb(put_stream)(container, path, sys.stdin.buffer)
     follow, archive = bool(call.get("follow-link")), bool(call.get("archive"))
-    return copy_in(call.engine(), _local(source), container, path, follow=follow, owners=archive, progress=progress)
+    return call.verb(copy_in)(_local(source), container, path, follow=follow, owners=archive, progress=progress)

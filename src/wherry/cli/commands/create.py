@@ -33,20 +33,15 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Makes a container and prints its id; a wrong option is 125 as for `run`, what fails later 1 as in Docker."""
-    from wherry.engine.create import create
-    from wherry.engine.run import get_image
-    from wherry.engine.undo import Undo
+    from wherry.engine.run import make
 
     options = build(call)
-    engine = call.engine()
+    create = call.verb(make)
     try:
-        image = get_image(engine, options, when_pulling(call))
-        with Undo() as undo:
-            record = create(engine, options, image, undo)
-            undo.keep()
+        identity = create(options, when_pulling(call))
     except WherryError as error:
         if error.exit_code == WherryError.exit_code:
             error.exit_code = 1
         raise
-    print(record.id)
+    print(identity)
     return 0

@@ -28,6 +28,6 @@ def main(call: Call) -> int:
     """Lists what the container changed, in order of paths."""
     from wherry.engine.diff import diff
 
-    for change in diff(call.engine(), call.arguments[0]):
+    for change in call.verb(diff)(call.arguments[0]):
         print(change.kind, harmless(os.fsdecode(change.path)))
     return 0

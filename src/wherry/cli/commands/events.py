@@ -62,7 +62,7 @@ def main(call: Call) -> int:
         filters=filters(call),
     )
     try:
-        for found in stream(call.engine(), wanted):
+        for found in call.verb(stream)(wanted):
             sys.stdout.write("".join([line(event) for event in found]))
             sys.stdout.flush()
     except KeyboardInterrupt:

@@ -76,7 +76,7 @@ def main(call: Call) -> int:
         privileged=call.get("privileged", False),
         console_size=(terminal_size(1, 0) or (0, 0)) if tty else (0, 0),
     )
-    return exec_in(call.engine(), name, options, streams)
+    return call.verb(exec_in)(name, options, streams)
 
 
 def _environment(call: Call) -> tuple[str, ...]:

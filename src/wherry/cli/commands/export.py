@@ -37,13 +37,13 @@ def main(call: Call) -> int:
     if not path:
         if sys.stdout.isatty():
             raise InvalidArgument("cowardly refusing to save to a terminal. Use the -o flag or redirect")
-        export(call.engine(), call.arguments[0], sys.stdout.buffer)
+        call.verb(export)(call.arguments[0], sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return 0
     _check(path)
 
     def write(file: BinaryIO) -> None:
-        export(call.engine(), call.arguments[0], file)
+        call.verb(export)(call.arguments[0], file)
 
     write_whole(path, write, what="failed to export container")
     return 0

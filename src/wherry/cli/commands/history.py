@@ -47,7 +47,7 @@ def main(call: Call) -> int:
         },
         table=("ID", "CreatedSince" if human else "CreatedAt", "CreatedBy", "Size", "Comment"),
     )
-    rows = [_fields(step, human=human, whole=whole) for step in history(call.engine(), call.arguments[0])]
+    rows = [_fields(step, human=human, whole=whole) for step in call.verb(history)(call.arguments[0])]
     lists.show(listing, rows, "{{.ID}}" if call.get("quiet") else call.get("format", ""))
     return 0
 

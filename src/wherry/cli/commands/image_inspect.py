@@ -31,5 +31,4 @@ def main(call: Call) -> int:
     from wherry.cli.inspection import show
     from wherry.engine.images import inspect
 
-    engine = call.engine()
-    return show(call.arguments, lambda name: inspect(engine, name), call.get("format", ""))
+    return show(call.arguments, call.verb(inspect), call.get("format", ""))

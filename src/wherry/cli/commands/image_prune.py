@@ -37,6 +37,6 @@ def main(call: Call) -> int:
     which = "images without at least one container associated to them" if everything else "dangling images"
     if not agreed(call, f"WARNING! This will remove all {which}."):
         return 0
-    removed, freed = prune_images(call.engine(), wanted, everything=everything)
+    removed, freed = call.verb(prune_images)(wanted, everything=everything)
     pruned.show([("Images", pruned.images(removed))], freed)
     return 0

@@ -70,7 +70,7 @@ def main(call: Call) -> int:
         wanted["reference"] = [call.arguments[0]]
     if call.get("tree"):
         return _tree(call, wanted)
-    found = list_images(call.engine(), filters=wanted)
+    found = call.verb(list_images)(filters=wanted)
     digests, quiet, form = call.get("digests", False), call.get("quiet", False), call.get("format", "")
     listing = lists.Listing(
         kind="*formatter.imageContext",
@@ -103,7 +103,7 @@ def _tree(call: Call, wanted: dict[str, list[str]]) -> int:
     for other in ("quiet", "no-trunc", "digests", "format"):
         if call.get(other):
             raise InvalidArgument(f"--{other} is not yet supported with --tree")
-    print(render(trees(call.engine(), filters=wanted)), end="")
+    print(render(call.verb(trees)(filters=wanted)), end="")
     return 0
 
 

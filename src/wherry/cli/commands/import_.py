@@ -34,7 +34,7 @@ def main(call: Call) -> int:
     from wherry.engine.import_image import ImportOptions, import_image, is_url, open_url
 
     source, *reference = call.arguments
-    engine = call.engine()
+    make = call.verb(import_image)
     options = ImportOptions(
         reference=reference[0] if reference else "",
         message=call.get("message", ""),
@@ -45,10 +45,10 @@ def main(call: Call) -> int:
     if source == "-":
         if sys.stdin.isatty():
             raise InvalidArgument("requested import from stdin, but stdin is a terminal", hint="use a file or a pipe")
-        print(import_image(engine, sys.stdin.buffer, options))
+        print(make(sys.stdin.buffer, options))
     elif is_url(source):
-        print(import_image(engine, open_url(engine, source), options))
+        print(make(open_url(call.here(), source), options))
     else:
         with open(source, "rb") as file:
-            print(import_image(engine, file, options))
+            print(make(file, options))
     return 0

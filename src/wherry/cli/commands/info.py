@@ -38,7 +38,13 @@ def _document(call: Call) -> dict[str, Any]:
     from wherry.engine.info import info
 
     client = {"Version": __version__, "Context": "default", "Debug": False, "Plugins": [], "Warnings": None}
-    return {**info(call.engine()), "ClientInfo": client}
+    remote = call.remote()
+    if remote is not None:
+        from wherry.cli.endpoint import current
+
+        client |= {"Context": current(call.options, call.environ())[0], "Endpoint": str(remote.address)}
+        client |= {"EndpointSource": remote.address.source}
+    return {**call.verb(info)(), "ClientInfo": client}
 
 
 def _text(facts: dict[str, Any]) -> str:
@@ -46,14 +52,17 @@ def _text(facts: dict[str, Any]) -> str:
     from wherry.cli.units import binary_size
 
     security = []
-    for option in facts["SecurityOptions"]:
+    for option in facts["SecurityOptions"] or ():
         name, _comma, profile = option.removeprefix("name=").partition(",profile=")
         security += [f"  {name}"] + ([f"   Profile: {profile}"] if profile else [])
-    plugins = facts["Plugins"]
+    plugins, client = facts["Plugins"], facts["ClientInfo"]
+    elsewhere = [f" Endpoint:   {client['Endpoint']} ({client['EndpointSource']})"] if "Endpoint" in client else []
+    root = "Docker" if elsewhere else "Wherry"
     lines = [
         "Client:",
-        f" Version:    {facts['ServerVersion']}",
-        " Context:    default",
+        f" Version:    {client['Version']}",
+        f" Context:    {client['Context']}",
+        *elsewhere,
         " Debug Mode: false",
         "",
         "Server:",
@@ -64,12 +73,12 @@ def _text(facts: dict[str, Any]) -> str:
         f" Images: {facts['Images']}",
         f" Server Version: {facts['ServerVersion']}",
         f" Storage Driver: {facts['Driver']}",
-        *[f"  {name}: {value}" for name, value in facts["DriverStatus"]],
+        *[f"  {name}: {value}" for name, value in facts["DriverStatus"] or ()],
         f" Logging Driver: {facts['LoggingDriver']}",
         f" Cgroup Driver: {facts['CgroupDriver']}",
-        f" Cgroup Version: {facts['CgroupVersion']}",
+        f" Cgroup Version: {facts.get('CgroupVersion') or '1'}",
         " Plugins:",
-        *[f"  {name}: {' '.join(plugins[name])}" for name in ("Volume", "Network", "Log")],
+        *[f"  {name}: {' '.join(plugins[name] or ())}" for name in ("Volume", "Network", "Log")],
         f" Swarm: {facts['Swarm']['LocalNodeState']}",
         f" Runtimes: {' '.join(facts['Runtimes'])}",
         f" Default Runtime: {facts['DefaultRuntime']}",
@@ -83,8 +92,8 @@ def _text(facts: dict[str, Any]) -> str:
         f" Total Memory: {binary_size(facts['MemTotal'])}",
         f" Name: {facts['Name']}",
         f" ID: {facts['ID']}",
-        f" Wherry Root Dir: {facts['DockerRootDir']}",
+        f" {root} Root Dir: {facts['DockerRootDir']}",
         f" Live Restore Enabled: {str(facts['LiveRestoreEnabled']).lower()}",
         *(facts["Warnings"] or []),
     ]
-    return "\n".join(lines)
+    return "\n".join([harmless(line) for line in lines] if elsewhere else lines)

@@ -39,13 +39,12 @@ def main(call: Call) -> int:
     if "type" in call.values and kind not in TYPES:
         choices = ", ".join([f'"{name}"' for name in TYPES])
         raise InvalidArgument(f'unknown type: "{kind}": must be one of {choices}')
-    engine, size = call.engine(), call.get("size", False)
-
+    container = call.verb(containers.inspect)
     kinds: dict[str, Callable[[str], dict[str, Any]]] = {
-        "container": lambda name: containers.inspect(engine, name, size=size),
-        "image": lambda name: images.inspect(engine, name),
-        "network": lambda name: networks.inspect(engine, name),
-        "volume": lambda name: volume_objects.inspect(engine, name),
+        "container": lambda name: container(name, size=call.get("size", False)),
+        "image": call.verb(images.inspect),
+        "network": call.verb(networks.inspect),
+        "volume": call.verb(volume_objects.inspect),
     }
 
     def find(name: str) -> dict[str, Any]:

@@ -27,5 +27,5 @@ def main(call: Call) -> int:
     from wherry.container.parse import signal
     from wherry.engine.stop import kill
 
-    engine, number = call.engine(), signal(call.get("signal") or "KILL")
-    return each(call.arguments, lambda name: kill(engine, name, number))
+    send, number = call.verb(kill), signal(call.get("signal") or "KILL")
+    return each(call.arguments, lambda name: send(name, number))

@@ -40,9 +40,9 @@ def main(call: Call) -> int:
         call.values["quiet"] = True  # as Docker: bars or nothing
     if path:
         with open(path, "rb") as file:
-            names = load(call.engine(), file, call.progress(), platform=platform)
+            names = call.verb(load)(file, call.progress(), platform=platform)
     else:
-        names = load(call.engine(), sys.stdin.buffer, call.progress(), platform=platform)
+        names = call.verb(load)(sys.stdin.buffer, call.progress(), platform=platform)
     for name in names:
         print(f"Loaded image ID: {name}" if name.startswith("sha256:") else f"Loaded image: {name}")
     return 0

@@ -56,7 +56,7 @@ def main(call: Call) -> int:
         from wherry.engine.login import login
 
         username, password = _complete(call, server, username, password)
-        done = login(call.engine(), server, username, password)
+        done = login(call.here(), server, username, password)
     if done.kept_in:
         _say(_WARNING.format(done.kept_in))
     print("Login Succeeded")
@@ -75,12 +75,12 @@ def _as_before(call: Call, server: str) -> LoggedIn | None:
     """Logs in with what is kept; None when there is nothing, or it is not taken and somebody can be asked."""
     from wherry.engine.login import known, login_again
 
-    credential = known(call.engine(), server)
+    credential = known(call.here(), server)
     if credential is None or credential.registry_token:
         return None
     print(f"Authenticating with existing credentials... [Username: {credential.username or '<token>'}]")
     try:
-        return login_again(call.engine(), server, credential)
+        return login_again(call.here(), server, credential)
     except Unauthorized as error:
         if not prompt.is_terminal():
             raise
@@ -95,7 +95,7 @@ def _complete(call: Call, server: str, username: str, password: str) -> tuple[st
     if not (username and password) and not prompt.is_terminal():
         raise WherryError("Cannot perform an interactive login from a non TTY device", hint="use --password-stdin")
     if not username:
-        before = known(call.engine(), server)
+        before = known(call.here(), server)
         usual = before.username if before else ""
         username = prompt.ask(f"Username ({usual}): " if usual else "Username: ").strip() or usual
         if not username:

@@ -26,7 +26,7 @@ def main(call: Call) -> int:
     """Forgets one login."""
     from wherry.engine.login import logout
 
-    done = logout(call.engine(), call.arguments[0] if call.arguments else "")
+    done = logout(call.here(), call.arguments[0] if call.arguments else "")
     print(f"Removing login credentials for {done.name}")
     for problem in done.problems:
         print(f"WARNING: {problem}", file=sys.stderr)

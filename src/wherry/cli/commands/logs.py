@@ -33,7 +33,7 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Writes what a container has written: its output here, its errors to standard error."""
-    from wherry.engine.logs import Wanted, read, timestamp
+    from wherry.engine.logs import Wanted, texts, timestamp
 
     wanted = Wanted(
         since=timestamp(call.get("since", ""), "since"),
@@ -43,14 +43,9 @@ def main(call: Call) -> int:
     )
     details, timestamps = call.get("details", False), call.get("timestamps", False)
     places = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
-    for entries in read(call.engine(), call.arguments[0], wanted):
-        for entry in entries:
-            text = entry.text
-            if details:
-                text = entry.details.encode() + b" " + text
-            if timestamps:
-                text = entry.time.encode() + b" " + text
-            places[entry.stream].write(text)
+    for found in call.verb(texts)(call.arguments[0], wanted, details=details, timestamps=timestamps):
+        for stream, text in found:
+            places[stream].write(text)
         for place in places.values():
             place.flush()
     return 0

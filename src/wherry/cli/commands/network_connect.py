@@ -54,5 +54,5 @@ def main(call: Call) -> int:
         driver_options=tuple(options),
         gateway_priority=call.get("gw-priority", 0),
     )
-    connect(call.engine(), option, container)
+    call.verb(connect)(option, container)
     return 0

@@ -73,8 +73,8 @@ def main(call: Call) -> int:
         options=_pairs(call, "opt"),
         labels=labels((), call.get("label", ())),
     )
-    print(create(call.engine(), request))
-    if request.driver == "bridge":
+    print(call.verb(create)(request))
+    if call.remote() is None and request.driver == "bridge":
         for line in obstacles():
             print(f"WARNING: {line} (see docs/networks.md)", file=sys.stderr)
     return 0

@@ -25,5 +25,5 @@ def main(call: Call) -> int:
     from wherry.engine.connections import disconnect
 
     network, container = call.arguments
-    disconnect(call.engine(), network, container, force=call.get("force", False))
+    call.verb(disconnect)(network, container, force=call.get("force", False))
     return 0

@@ -53,10 +53,10 @@ LISTING = Listing(
 def main(call: Call) -> int:
     """Lists networks."""
     from wherry.cli.format import show
-    from wherry.engine.networks import describe, select
+    from wherry.engine.networks import documents
 
-    engine, whole = call.engine(), call.get("no-trunc", False)
-    rows = [fields(describe(engine, one), whole=whole) for one in select(engine, filters(call))]
+    whole = call.get("no-trunc", False)
+    rows = [fields(one, whole=whole) for one in call.verb(documents)(filters(call))]
     show(LISTING, rows, "{{.ID}}" if call.get("quiet") else call.get("format", ""))
     return 0
 

@@ -34,7 +34,7 @@ def main(call: Call) -> int:
     wanted = filters(call)
     if not agreed(call, "WARNING! This will remove all custom networks not used by at least one container."):
         return 0
-    removed = prune(call.engine(), wanted)
+    removed = call.verb(prune)(wanted)
     if removed:
         print("Deleted Networks:", *removed, sep="\n", end="\n\n")
     return 0

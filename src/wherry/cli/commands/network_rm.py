@@ -25,11 +25,11 @@ def main(call: Call) -> int:
     from wherry.engine.networks import remove
     from wherry.errors import NotFound
 
-    engine = call.engine()
+    take_away = call.verb(remove)
 
     def one(name: str) -> None:
         try:
-            remove(engine, name)
+            take_away(name)
         except NotFound:
             if not call.get("force"):
                 raise

@@ -23,5 +23,4 @@ def main(call: Call) -> int:
     """Freezes containers."""
     from wherry.engine.pause import pause
 
-    engine = call.engine()
-    return each(call.arguments, lambda name: pause(engine, name))
+    return each(call.arguments, call.verb(pause))

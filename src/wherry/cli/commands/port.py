@@ -24,6 +24,6 @@ def main(call: Call) -> int:
     from wherry.engine.port import published
 
     port = call.arguments[1] if len(call.arguments) > 1 else ""
-    for line in published(call.engine(), call.arguments[0], port):
+    for line in call.verb(published)(call.arguments[0], port):
         print(line)
     return 0

@@ -39,14 +39,14 @@ def main(call: Call) -> int:
 
     from wherry.cli.container_list import LISTING, fields, table
     from wherry.cli.format import show
-    from wherry.engine.container_list import select
+    from wherry.engine.container_list import documents
 
     quiet, form = call.get("quiet", False), call.get("format", "")
     if quiet and form:
         print("WARNING: Ignoring custom format, because both --format and --quiet are set.", file=sys.stderr)
     last = 1 if call.get("latest") else call.get("last", -1)
-    found = select(call.engine(), filters(call), everything=call.get("all", False), last=last)
-    size = call.get("size", False) or ".Size" in form
-    rows = [fields(one.document(size=size), whole=call.get("no-trunc", False)) for one in found]
+    everything, size = call.get("all", False), call.get("size", False) or ".Size" in form
+    found = call.verb(documents)(filters(call), everything=everything, last=last, size=size)
+    rows = [fields(one, whole=call.get("no-trunc", False)) for one in found]
     show(LISTING, rows, "{{.ID}}" if quiet else form, table(size=call.get("size", False)))
     return 0

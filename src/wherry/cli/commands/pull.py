@@ -41,12 +41,11 @@ def main(call: Call) -> int:
     all_tags, quiet = call.get("all-tags", False), call.get("quiet", False)
     if all_tags and (name.tag or name.digest):
         raise InvalidArgument("tag can't be used with --all-tags/-a")
-    engine = call.engine()
-    wanted = [str(name.replace(tag=tag)) for tag in tags(engine, name)] if all_tags else [str(name)]
+    bring = call.verb(pull)
+    wanted = [str(name.replace(tag=tag)) for tag in tags(call.here(), name)] if all_tags else [str(name)]
     newer, pulled = False, None
     for one in wanted:
-        pulled = pull(
-            engine,
+        pulled = bring(
             one,
             platform=call.get("platform", ""),
             all_platforms=call.get("all-platforms", False),

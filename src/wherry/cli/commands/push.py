@@ -47,8 +47,7 @@ def main(call: Call) -> int:
     name, all_tags = call.arguments[0], call.get("all-tags", False)
     level = call.get("compression-level")
     wanted = call.get("compression", "") or ("gzip" if level is not None else "")
-    push(
-        call.engine(),
+    call.verb(push)(
         name,
         all_tags=all_tags,
         all_platforms=call.get("all-platforms", False),

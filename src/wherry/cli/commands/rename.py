@@ -23,5 +23,5 @@ def main(call: Call) -> int:
     """Gives a container another name."""
     from wherry.engine.rename import rename
 
-    rename(call.engine(), call.arguments[0].strip(), call.arguments[1].strip())
+    call.verb(rename)(call.arguments[0].strip(), call.arguments[1].strip())
     return 0

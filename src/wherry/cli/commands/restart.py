@@ -29,7 +29,7 @@ def main(call: Call) -> int:
     from wherry.container.parse import signal
     from wherry.engine.stop import restart
 
-    engine = call.engine()
+    again = call.verb(restart)
     number = signal(call.values["signal"]) if call.get("signal") else 0
     timeout = call.get("timeout", call.get("time"))
-    return each(call.arguments, lambda name: restart(engine, name, timeout=timeout, signal=number))
+    return each(call.arguments, lambda name: again(name, timeout=timeout, signal=number))

@@ -28,11 +28,11 @@ def main(call: Call) -> int:
     from wherry.cli.several import remove_each
     from wherry.engine.containers import remove
 
-    engine = call.engine()
+    take_away = call.verb(remove)
     force, volumes = call.get("force", False), call.get("volumes", False)
 
     def one(name: str) -> list[str]:
-        remove(engine, name.removeprefix("/"), force=force, volumes=volumes)
+        take_away(name.removeprefix("/"), force=force, volumes=volumes)
         return [name]
 
     return remove_each(call, one)

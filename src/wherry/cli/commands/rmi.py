@@ -29,11 +29,11 @@ def main(call: Call) -> int:
     from wherry.cli.several import remove_each
     from wherry.engine.images import remove
 
-    engine = call.engine()
+    take_away = call.verb(remove)
     force, no_prune = call.get("force", False), call.get("no-prune", False)
 
     def one(name: str) -> list[str]:
-        items = remove(engine, name, force=force, no_prune=no_prune)
+        items = take_away(name, force=force, no_prune=no_prune)
         return [f"Untagged: {item.untagged}" if item.untagged else f"Deleted: {item.deleted}" for item in items]
 
     return remove_each(call, one)

@@ -41,7 +41,7 @@ def main(call: Call) -> int:
     if call.get("detach"):
         from wherry.engine.run import run_detached
 
-        print(run_detached(call.engine(), options, when_pulling(call)))
+        print(call.verb(run_detached)(options, when_pulling(call)))
         return 0
     check_terminal(options)
     from wherry.engine.run import run
@@ -58,7 +58,7 @@ def main(call: Call) -> int:
         from wherry.cli.keys import detach_keys
 
         streams = streams.replace(detach_keys=detach_keys(call.values["detach-keys"]))
-    return run(call.engine(), options, streams, when_pulling(call))
+    return call.verb(run)(options, streams, when_pulling(call))
 
 
 def when_pulling(call: Call) -> Progress:

@@ -39,12 +39,12 @@ def main(call: Call) -> int:
     if not path:
         if sys.stdout.isatty():
             raise InvalidArgument("cowardly refusing to save to a terminal. Use the -o flag or redirect")
-        save(call.engine(), call.arguments, sys.stdout.buffer, format=form, platform=platform)
+        call.verb(save)(call.arguments, sys.stdout.buffer, format=form, platform=platform)
         sys.stdout.buffer.flush()
         return 0
 
     def write(file: BinaryIO) -> None:
-        save(call.engine(), call.arguments, file, format=form, platform=platform)
+        call.verb(save)(call.arguments, file, format=form, platform=platform)
 
     write_whole(path, write, what="failed to save image")
     return 0

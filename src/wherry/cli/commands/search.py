@@ -38,7 +38,7 @@ def main(call: Call) -> int:
     from wherry.engine.search import search
 
     limit = call.get("limit", 0) or 25
-    found = search(call.engine(), call.arguments[0], limit=limit, filters=filters(call))
+    found = call.verb(search)(call.arguments[0], limit=limit, filters=filters(call))
     columns = {"Name": "NAME", "Description": "DESCRIPTION", "StarCount": "STARS", "IsOfficial": "OFFICIAL"}
     listing = lists.Listing(kind="*formatter.searchContext", headers=columns, table=tuple(columns))
     lists.show(listing, [_fields(one, call.get("no-trunc", False)) for one in found], call.get("format", ""))

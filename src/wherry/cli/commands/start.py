@@ -35,11 +35,11 @@ def main(call: Call) -> int:
         return _attached(call)
     from wherry.engine.start import start
 
-    engine = call.engine()
+    begin = call.verb(start)
     failed = []
     for name in call.arguments:
         try:
-            start(engine, name)
+            begin(name)
         except WherryError as error:
             fail(error)
             failed.append(name)
@@ -56,10 +56,10 @@ def _attached(call: Call) -> int:
     from wherry.cli.commands.attach import check_terminal, streams
     from wherry.engine.start import start_attached
 
-    engine = call.engine()
+    begin = call.verb(start_attached)
     wanted = streams(call, stdin=call.get("interactive", False))
-    check_terminal(engine, call.arguments[0], wanted)
+    check_terminal(call, call.arguments[0], wanted)
     try:
-        return start_attached(engine, call.arguments[0], wanted)
+        return begin(call.arguments[0], wanted)
     except WherryError as error:
         return fail(error)

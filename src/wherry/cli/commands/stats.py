@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.cli.main import Call
-    from wherry.engine.engine import Engine
 
 # fmt: off
 COMMAND = Command(
@@ -62,53 +61,44 @@ class _Board:
     """The containers that are watched: those that were named, or all that there are, and their last two readings."""
 
     def __init__(self, call: Call) -> None:
-        self._engine: Engine = call.engine()
+        from wherry.engine.stats import reading, watched
+
+        self._read = call.verb(reading)
+        self._watched = call.verb(watched)
         self._names = call.arguments
         self._everything = call.get("all", False)
         self._whole = call.get("no-trunc", False)
         self._format = call.get("format", "")
         self._before: dict[str, dict[str, Any]] = {}
-        self._now: dict[str, tuple[str, dict[str, Any] | None]] = {}
+        self._now: list[tuple[str, dict[str, Any] | None]] = []
         self._known: dict[str, str] = {}
 
     def read(self) -> None:
         """Take a reading of each.  Raises `NotFound` for a name that never was a container's."""
-        from wherry.engine.stats import read, with_rates
-
-        found: dict[str, tuple[str, dict[str, Any] | None]] = {}
-        for asked, row in self._rows():
-            if row is None:
-                found[asked] = (asked, None)
-                continue
-            now = read(self._engine, row)
-            found[row.id] = (asked, with_rates(self._before.get(row.id), now))
-            self._before[row.id] = now
-        self._now = found
-
-    def _rows(self) -> list[tuple[str, Any]]:
-        from wherry.engine.containers import ALIVE, find, list_containers
+        from wherry.engine.stats import with_rates
         from wherry.errors import NotFound
 
-        if not self._names:
-            rows = list_containers(self._engine)
-            return [(row.id[:12], row) for row in rows if self._everything or row.status in ALIVE]
-        found: list[tuple[str, Any]] = []
-        for name in self._names:
+        found: list[tuple[str, dict[str, Any] | None]] = []
+        for asked in self._names or self._watched(everything=self._everything):
             try:
-                row = find(self._engine, self._known.get(name, name))
-                self._known[name] = row.id
+                now = self._read(self._known.get(asked, asked))
             except NotFound:
-                if name not in self._known:
+                if not self._names:
+                    continue
+                if asked not in self._known:
                     raise
-                row = None  # it has been removed since
-            found.append((name, row))
-        return found
+                found.append((asked, None))  # it has been removed since
+                continue
+            identity = self._known[asked] = now["id"]
+            found.append((asked if self._names else identity[:12], with_rates(self._before.get(identity), now)))
+            self._before[identity] = now
+        self._now = found
 
     def text(self) -> str:
         """The table, or what ``--format`` makes of it."""
         from wherry.cli.format import render, visible
         from wherry.cli.stats_list import LISTING, fields
 
-        rows = [fields(asked, document, whole=self._whole) for asked, document in self._now.values()]
+        rows = [fields(asked, document, whole=self._whole) for asked, document in self._now]
         text = render(LISTING, rows, self._format)
         return visible(text) if sys.stdout.isatty() else text

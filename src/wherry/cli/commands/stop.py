@@ -34,7 +34,7 @@ def main(call: Call) -> int:
     number = signal(call.values["signal"]) if call.get("signal") else 0
     timeout = call.get("timeout", call.get("time"))
     status = 0
-    for name, error in stop(call.engine(), call.arguments, timeout=timeout, signal=number):
+    for name, error in call.verb(stop)(call.arguments, timeout=timeout, signal=number):
         if error is None:
             print(name, flush=True)
         else:

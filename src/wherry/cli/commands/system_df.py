@@ -30,5 +30,5 @@ def main(call: Call) -> int:
     from wherry.cli.disk_usage import show
     from wherry.engine.disk_usage import disk_usage
 
-    show(disk_usage(call.engine()), call.get("format", ""), verbose=call.get("verbose", False))
+    show(call.verb(disk_usage)(), call.get("format", ""), verbose=call.get("verbose", False))
     return 0

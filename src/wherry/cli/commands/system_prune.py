@@ -40,7 +40,7 @@ def main(call: Call) -> int:
         raise InvalidArgument('ERROR: The "until" filter is not supported with "--volumes"')
     if not agreed(call, _warning(wanted, everything, volumes)):
         return 0
-    found = prune_system(call.engine(), wanted, everything=everything, volumes=volumes)
+    found = call.verb(prune_system)(wanted, everything=everything, volumes=volumes)
     parts = [("Containers", found.containers), ("Networks", found.networks), ("Volumes", found.volumes)]
     pruned.show([*parts, ("Images", pruned.images(found.images))], found.freed)
     return 0

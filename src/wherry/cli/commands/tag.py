@@ -30,5 +30,5 @@ def main(call: Call) -> int:
     except InvalidArgument as error:
         message = f"Error parsing reference: {quote(target)} is not a valid repository/tag: {error.message}"
         raise InvalidArgument(message, hint=error.hint) from None
-    tag(call.engine(), source, target)
+    call.verb(tag)(source, target)
     return 0

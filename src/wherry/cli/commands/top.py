@@ -27,7 +27,7 @@ def main(call: Call) -> int:
     from wherry.engine.top import top
 
     name, *options = call.arguments
-    titles, rows = top(call.engine(), name, options)
+    titles, rows = call.verb(top)(name, options)
     widths = [max(_LEAST, *(len(line[column]) + _GAP for line in (titles, *rows))) for column in range(len(titles) - 1)]
     for line in (titles, *rows):
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]

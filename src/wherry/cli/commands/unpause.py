@@ -23,5 +23,4 @@ def main(call: Call) -> int:
     """Lets frozen containers go on."""
     from wherry.engine.pause import unpause
 
-    engine = call.engine()
-    return each(call.arguments, lambda name: unpause(engine, name))
+    return each(call.arguments, call.verb(unpause))

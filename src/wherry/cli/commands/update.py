@@ -59,5 +59,5 @@ def main(call: Call) -> int:
         policy["restart_policy"], policy["restart_retries"] = parse(values.pop("restart"))
     fields = {_FIELDS.get(name, name.replace("-", "_")): value for name, value in values.items()}
     wanted = ContainerUpdate(**fields, **policy)
-    engine = call.engine()
-    return each(call.arguments, lambda name: update(engine, name, wanted))
+    change = call.verb(update)
+    return each(call.arguments, lambda name: change(name, wanted))

@@ -22,37 +22,66 @@ COMMAND = Command(
 )
 # fmt: on
 
-_TEXT = """\
-Client:
- Version:           {Client[Version]}
- Python version:    {Client[PythonVersion]}
- OS/Arch:           {Client[Os]}/{Client[Arch]}
-
-Server: {Server[Platform][Name]}
- Engine:
-  Version:          {Server[Version]}
-  Python version:   {Server[PythonVersion]}
-  OS/Arch:          {Server[Os]}/{Server[Arch]}
-  Kernel Version:   {Server[KernelVersion]}
-"""
-
 
 def main(call: Call) -> int:
     """Prints versions."""
-    document = versions()
+    document = versions(call)
     form = call.get("format", "")
-    print(_TEXT.format(**document), end="") if not form else print(formatted(document, form))
+    print(_text(document) if not form else formatted(document, form))
     return 0
 
 
-def versions() -> dict[str, Any]:
-    """What ``--format`` sees: of Docker's client and server, here in one process."""
+def _text(document: dict[str, Any]) -> str:
+    """As Docker's client sets it; a line for what each side knows of itself."""
+    from wherry.cli.quote import harmless
+
+    client, server = document["Client"], document["Server"]
+    lines = [
+        "Client:",
+        f" Version:           {client['Version']}",
+        f" Python version:    {client['PythonVersion']}",
+        f" OS/Arch:           {client['Os']}/{client['Arch']}",
+    ]
+    if "Endpoint" in client:
+        lines += [
+            f" API version:       {client['ApiVersion']}",
+            f" Context:           {client['Context']}",
+            f" Endpoint:          {client['Endpoint']}",
+        ]
+    lines += ["", f"Server: {(server.get('Platform') or {}).get('Name') or 'Docker Engine'}", " Engine:"]
+    parts = _of_server(server, remote="Endpoint" in client)
+    lines += [f"  {title + ':':17} {value}" for title, value in parts if value]
+    return "\n".join([harmless(line) for line in lines])
+
+
+def _of_server(server: dict[str, Any], *, remote: bool) -> list[tuple[str, str]]:
+    return [
+        ("Version", server["Version"]),
+        ("API version", f"{server['ApiVersion']} (minimum version {server['MinAPIVersion']})" if remote else ""),
+        ("Python version", server.get("PythonVersion", "")),
+        ("Go version", server.get("GoVersion", "")),
+        ("OS/Arch", f"{server['Os']}/{server['Arch']}"),
+        ("Kernel Version", server.get("KernelVersion", "")),
+    ]
+
+
+def versions(call: Call) -> dict[str, Any]:
+    """What ``--format`` sees: of Docker's client, which is this process, and of its server, which may be too."""
     from wherry.engine.info import versions as of_engine
 
-    server = of_engine()
-    same = ("Version", "ApiVersion", "PythonVersion", "Os", "Arch")
-    client = {name: server[name] for name in same}
-    return {"Client": {**client, "DefaultAPIVersion": server["ApiVersion"], "Context": "default"}, "Server": server}
+    here = of_engine()
+    client = {name: here[name] for name in ("Version", "ApiVersion", "PythonVersion", "Os", "Arch")}
+    client |= {"DefaultAPIVersion": here["ApiVersion"], "Context": "default"}
+    remote = call.remote()
+    if remote is None:
+        return {"Client": client, "Server": here}
+    from wherry.cli.endpoint import current
+    from wherry.client.http import text
+    from wherry.client.system import versions as of_remote
+
+    context = current(call.options, call.environ())[0]
+    client |= {"ApiVersion": text(remote.version), "Context": context, "Endpoint": str(remote.address)}
+    return {"Client": client, "Server": of_remote(remote)}
 
 
 def formatted(document: dict[str, Any], form: str) -> str:

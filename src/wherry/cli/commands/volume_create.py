@@ -48,7 +48,7 @@ def main(call: Call) -> int:
             )
         name = call.arguments[0]
     new = NewVolume(name, call.get("driver", "local"), _pairs(call, "opt"), _pairs(call, "label"))
-    print(create(call.engine(), new).name)
+    print(call.verb(create)(new).name)
     return 0
 
 

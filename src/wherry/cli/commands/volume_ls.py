@@ -32,9 +32,8 @@ def main(call: Call) -> int:
     """Lists volumes."""
     from wherry.cli.format import show
     from wherry.cli.volume_list import LISTING, fields
-    from wherry.engine.volume_objects import document, list_volumes
+    from wherry.engine.volume_objects import documents
 
-    engine = call.engine()
-    rows = [fields(document(engine, row)) for row in list_volumes(engine, filters(call))]
+    rows = [fields(one) for one in call.verb(documents)(filters(call))]
     show(LISTING, rows, "{{.Name}}" if call.get("quiet") else call.get("format", ""))
     return 0

@@ -43,6 +43,6 @@ def main(call: Call) -> int:
     warning = f"WARNING! This will remove {'all ' if everything else ''}{which} not used by at least one container."
     if not agreed(call, warning):
         return 0
-    removed, freed = prune(call.engine(), wanted, everything=everything)
+    removed, freed = call.verb(prune)(wanted, everything=everything)
     pruned.show([("Volumes", removed)], freed)
     return 0

@@ -23,5 +23,4 @@ def main(call: Call) -> int:
     """Prints exit codes."""
     from wherry.engine.wait import wait
 
-    engine = call.engine()
-    return each(call.arguments, lambda name: wait(engine, name))
+    return each(call.arguments, call.verb(wait))
