@@ -15,7 +15,7 @@ never touches the one it inherited (https://sqlite.org/howtocorrupt.html, sectio
 from __future__ import annotations
 
 import os
-from _thread import _local
+from _thread import _local, get_native_id
 
 from wherry.errors import Corrupt, NotSupported, StorageFull, Unavailable, WherryError
 from wherry.store.sqlite import sqlite3
@@ -100,8 +100,24 @@ _INHERITED: list[object] = []  # connections of the parent process: kept from be
 
 class _State(_local):
     connection: sqlite3.Connection | None = None
+    end: _End | None = None
     pid = 0
     depth = 0
+
+
+class _End:
+    """Closes a thread's connection when the thread ends.
+
+    Left alone, a connection is in a cycle with its own cache of statements, stays until a collection, and is there in a
+    child that is forked meanwhile (see `wherry.engine.engine.Engine.will_fork`).
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._close, self._pid, self._getpid = connection.close, os.getpid(), os.getpid
+
+    def __del__(self) -> None:
+        if self._getpid() == self._pid:
+            self._close()
 
 
 class Transaction:
@@ -169,7 +185,7 @@ class Database:
         state = self._state
         if state.connection is not None and state.pid == os.getpid():
             state.connection.close()
-            state.connection = None
+            state.connection = state.end = None
 
     def abandon(self) -> None:
         """In a forked child: leaves the inherited connection alone for good; the next use opens one of its own."""
@@ -192,6 +208,8 @@ class Database:
             state.connection = None
         connection = self._open()
         state.connection, state.pid, state.depth = connection, os.getpid(), 0
+        if get_native_id() != os.getpid():  # the main thread's ends with the process
+            state.end = _End(connection)
         return connection
 
     def _open(self) -> sqlite3.Connection:

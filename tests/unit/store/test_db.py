@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import threading
@@ -60,6 +61,20 @@ def test_threads_have_connections_of_their_own(db: Database) -> None:
         thread.join()
     assert errors == []
     assert len(volumes.list_all(db)) == 60
+
+
+def test_the_connection_of_a_thread_ends_with_it(db: Database) -> None:
+    """One that stayed would be there in a child that is forked later."""
+
+    thread = threading.Thread(target=lambda: db.rows("SELECT * FROM images"))
+    before = {id(one) for one in gc.get_objects() if isinstance(one, sqlite3.Connection)}
+    thread.start()
+    thread.join()
+    left = [one for one in gc.get_objects() if isinstance(one, sqlite3.Connection) and id(one) not in before]
+    for one in left:  # it is garbage, but not collected
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            _ = one.total_changes
+    assert db.rows("SELECT * FROM images") == []
 
 
 def test_a_forked_child_opens_its_own(db: Database) -> None:
