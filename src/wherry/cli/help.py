@@ -19,6 +19,7 @@ GROUPS = {
     "container": "Manage containers",
     "artifact": "Manage OCI artifacts",
     "debug": "Look into the engine",
+    "env": "Make Python environments into images",
     "image": "Manage images",
     "manifest": "Manage image manifests and manifest lists",
     "network": "Manage networks",

@@ -125,6 +125,7 @@ COMMANDS = {
     "image tag": "tag",
     "history": "history",
     "image history": "history",
+    "env build": "env_build",
     "boot": "boot",
     "version": "version",
     "info": "info",

@@ -22,7 +22,7 @@ _STALE = 24 * 3600
 
 def directory(engine: Engine) -> str:
     """The directory, with what is expected in it."""
-    path = f"{engine.paths.cache}/env"
+    path = f"{engine.layout.cache}/env"
     if not os.path.isdir(f"{path}/{_PARTS[-1]}"):
         for part in _PARTS:
             os.makedirs(f"{path}/{part}", 0o700, exist_ok=True)

@@ -74,3 +74,14 @@ def parsed(name: str) -> tuple[str, str, frozenset[Tag], tuple[int, str] | tuple
     except (utils.InvalidWheelFilename, ValueError) as error:
         raise InvalidArgument(f"{name} is not the name of a wheel: {error}") from None
     return str(project), str(version), found, build
+
+
+def check(file: str, name: str, version: str) -> None:
+    """Raises `InvalidArgument` when a wheel is not of the package that a lock has it for."""
+    from packaging.utils import canonicalize_name, canonicalize_version
+
+    found = parsed(file)
+    if (found[0], canonicalize_version(found[1])) != (canonicalize_name(name), canonicalize_version(version)):
+        raise InvalidArgument(
+            f"the lock has {file} for {name} {version}, of which it is not", hint="lock again: the file was changed"
+        )
