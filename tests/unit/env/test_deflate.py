@@ -6,7 +6,7 @@ import gzip
 import os
 import zlib
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wherry.env import deflate
@@ -16,6 +16,7 @@ some = st.binary(max_size=3000) | st.lists(
 ).map(lambda runs: b"".join(bytes([byte]) * count for byte, count in runs))
 
 
+@settings(max_examples=100, deadline=None)
 @given(some)
 def test_stored(data: bytes) -> None:
     packed = deflate.stored(data)
@@ -29,6 +30,7 @@ def test_stored_in_several_blocks() -> None:
         assert zlib.decompress(deflate.stored(data).data, -15) == data
 
 
+@settings(max_examples=100, deadline=None)
 @given(some, some)
 def test_a_member_is_a_head_and_a_stream_of_somebody_else(head: bytes, content: bytes) -> None:
     squeeze = zlib.compressobj(6, zlib.DEFLATED, -15)
