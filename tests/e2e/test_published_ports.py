@@ -146,6 +146,64 @@ def test_datagrams(as_root: Wherry) -> None:
         as_root.ok("rm", "-f", identity)
 
 
+SCTP = """
+import socket, struct
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+def packet(source, target, tag, chunk):
+    head = struct.pack(">HHI", source, target, tag)
+    return head + struct.pack("<I", crc32c(head + bytes(4) + chunk)) + chunk
+def received(link):
+    data = link.recv(4096)
+    data = data[(data[0] & 15) * 4:]
+    source, target, tag, crc = struct.unpack(">HHII", data[:12])
+    good = struct.pack(">I", crc) == struct.pack("<I", crc32c(data[:8] + bytes(4) + data[12:]))
+    return source, target, tag, good, data[12:]
+link = socket.socket(socket.AF_INET, socket.SOCK_RAW, 132)
+"""
+"""The packets that open an association (RFC 9260, section 3.3), in Python: also for kernels without SCTP sockets."""
+
+
+def test_sctp(as_root: Wherry) -> None:
+    server = (
+        SCTP + "print('ready', flush=True)\n"
+        "while True:\n"
+        "    data, (asks, _port) = link.recvfrom(4096, socket.MSG_PEEK)\n"
+        "    source, target, tag, good, chunk = received(link)\n"
+        "    if target == 9000 and good and chunk[0] == 1:\n"
+        "        cookie = struct.pack('>HH8s', 7, 12, socket.inet_aton(asks) * 2)\n"
+        "        answer = struct.pack('>BBHIIHHI', 2, 0, 32, 77, 65536, 1, 1, 1) + cookie\n"
+        "        link.sendto(packet(target, source, struct.unpack('>I', chunk[4:8])[0], answer), (asks, 0))\n"
+    )
+    port = free_ports(1)
+    identity = python(as_root, server, "-p", f"{port}:9000/sctp")
+    try:
+        assert as_root.ok("port", identity) == f"9000/sctp -> 0.0.0.0:{port}\n"
+        with outside.host(1) as one:
+            client = (
+                SCTP + "link.settimeout(1)\n"
+                "init = struct.pack('>BBHIIHHI', 1, 0, 20, 55, 65536, 1, 1, 1)\n"
+                "for _ in range(20):\n"
+                f"    link.sendto(packet(4444, {port}, 0, init), ('{one.peer}', 0))\n"
+                "    try:\n"
+                "        source, target, tag, good, chunk = received(link)\n"
+                "    except OSError:\n"
+                "        continue\n"
+                "    if chunk[0] == 2:\n"
+                "        print(source, target, tag, good, socket.inet_ntoa(chunk[24:28]))\n"
+                "        break\n"
+            )
+            done = one.run(sys.executable, "-c", client)
+            assert done.stdout.split() == [str(port), "4444", "55", "True", one.own], done.stderr
+    finally:
+        as_root.ok("rm", "-f", identity)
+
+
 def test_who_goes_on_sending_reaches_the_next_container(as_root: Wherry) -> None:
     """The kernel would remember the way to the first one, or to the host, for as long as a client sends."""
     code = (

@@ -1,4 +1,4 @@
-"""A Docker daemon of the tests' own: own socket and storage, no bridge, no firewall rules; gone when it is closed."""
+"""A Docker daemon of the tests' own: own socket and storage; gone when it is closed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ class NotHere(Exception):
 
 
 class Dockerd:
-    """``argv("ps", "-a")`` is a command line of the client; ``client`` and ``server`` are the versions."""
+    """``argv("ps", "-a")`` is a command line of the client; ``client`` and ``server`` are the versions.
 
-    def __init__(self) -> None:
+    Without ``networks`` it has no bridge and makes no firewall rules; with them, ``prefix`` is to put it in a network
+    namespace of its own.
+    """
+
+    def __init__(self, *, prefix: tuple[str, ...] = (), networks: bool = False) -> None:
         self.directory = places.make("dockerd")
         self.socket = self.directory / "docker.sock"
         self.env = {"PATH": SYSTEM_PATH, "HOME": str(self.directory), "LANG": "C.UTF-8", "TMPDIR": str(self.directory)}
@@ -30,10 +34,12 @@ class Dockerd:
         (self.directory / "daemon.json").write_text("{}")
         options = ["--config-file", self.directory / "daemon.json", "-H", f"unix://{self.socket}"]
         options += ["--data-root", self.directory / "data", "--exec-root", self.directory / "exec"]
-        options += ["--pidfile", self.directory / "pid", "--bridge=none", "--iptables=false", "--ip6tables=false"]
+        options += ["--pidfile", self.directory / "pid"]
+        if not networks:
+            options += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
         with (self.directory / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                ["dockerd", *map(str, options)], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*prefix, "dockerd", *map(str, options)], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
             self.client, self.server = self._versions()

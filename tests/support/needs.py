@@ -158,6 +158,8 @@ PROBES: dict[str, Callable[[], bool]] = {
     "iproute2": program("ip"),
     "iperf3": program("iperf3"),
     "nft": program("nft"),
+    "firewalld": lambda: program("firewalld")() and program("dbus-daemon")(),
+    "ufw": program("ufw"),
     "dig": program("dig"),
     "pasta": program("pasta"),
     "slirp4netns": program("slirp4netns"),

@@ -185,7 +185,7 @@ def obstacles() -> list[str]:
     """What in other programs' rules may drop the packets of networks, a line each (for a warning).
 
     Every table has a say: what another one drops we cannot accept.  Only chains that drop what they do not know are
-    looked at; whether they let the bridge through is not.
+    looked at (firewalld's says so in its last rule); whether they let the bridge through is not.
     """
     try:
         with Connection() as connection:
@@ -197,7 +197,9 @@ def obstacles() -> list[str]:
         f"Packets of networks may be dropped: chain {chain.name} of table {families[chain.family]} {chain.table} "
         "drops what it does not know"
         for chain in chains
-        if chain.hook == nft.FORWARD and chain.policy == nft.DROP and chain.family in families
+        if chain.hook == nft.FORWARD
+        and chain.family in families
+        and (chain.policy == nft.DROP or (chain.table, chain.name) == ("firewalld", "filter_FORWARD"))
     ]
 
 
