@@ -8,6 +8,8 @@ from wherry.errors import InvalidArgument, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wherry.env.lock import Lock
 
 LOCK = "pylock.toml"
@@ -26,6 +28,11 @@ def read_lock(path: str) -> Lock:
     except UnicodeDecodeError:
         raise InvalidArgument(f"{file} is not a text") from None
     return lock_file.read(text, file)
+
+
+def debian_mirrors(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The mirrors that ``WHERRY_DEBIAN_MIRROR`` names, apart by blanks: of debian, and of debian-security."""
+    return tuple(environ.get("WHERRY_DEBIAN_MIRROR", "").split())
 
 
 def architecture(platform: str) -> str:

@@ -12,7 +12,7 @@ import os
 from wherry.engine.images import tag
 from wherry.env import cache, lock_file
 from wherry.env.lock import Lock
-from wherry.errors import InvalidArgument, NotSupported
+from wherry.errors import InvalidArgument
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.record import Record
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from wherry.engine.engine import Engine
     from wherry.engine.progress import Progress
+    from wherry.env.debian.mirrors import Mirrors
     from wherry.env.interpreter import Interpreter
     from wherry.env.layering import Part
     from wherry.env.lock import LockedFile, LockedPackage
@@ -47,15 +48,19 @@ def build(
     names: tuple[str, ...] = (),
     *,
     architecture: str = "",
+    debian_mirrors: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Built:
     """Make the image of a lock for an architecture ("arm64"; empty: this machine's), and give it ``names``.
+
+    ``debian_mirrors`` is where packages of a Debian base come from (`wherry.env.debian.mirrors.find`).
 
     Raises `InvalidArgument` when the lock is not for that, or the base has another Python; `Corrupt` when a file is
     not what was locked; `Unavailable` naming what cannot be downloaded; `Conflict` for two packages that own one file;
     `StorageFull`.  Nothing of the image is there then; what has been downloaded stays for the next attempt.
     """
     from wherry.engine.progress import Silent
+    from wherry.env.debian.mirrors import find as find_mirrors
 
     architecture = architecture or platforms.host().architecture
     if architecture not in lock.architectures:
@@ -72,7 +77,7 @@ def build(
             if images.by_name(engine.db, name) != known:
                 tag(engine, known.id, str(name))
         return Built(known.id, known.manifest, False)
-    row = _build(engine, lock, text, wanted, architecture, progress or Silent())
+    row = _build(engine, lock, text, wanted, architecture, find_mirrors(debian_mirrors), progress or Silent())
     cache.write(place, row.id.encode())
     return Built(row.id, row.manifest, True)
 
@@ -97,29 +102,41 @@ def _known(engine: Engine, place: str) -> ImageRow | None:
 
 
 def _build(
-    engine: Engine, lock: Lock, text: str, names: tuple[Reference, ...], architecture: str, progress: Progress
-) -> ImageRow:
+    engine: Engine, lock: Lock, text: str, names: tuple[Reference, ...], architecture: str, mirrors: Mirrors,
+    progress: Progress,
+) -> ImageRow:  # fmt: skip
     from wherry.env.assemble import Settings, assemble
+    from wherry.env.debian.image import forget
+    from wherry.env.debian.package import DebianBase
 
-    base, interpreter = _base(engine, lock, architecture, progress)
+    base, interpreter = _base(engine, lock, architecture, mirrors, progress)
     parts = _fetched(engine, lock, interpreter, architecture, progress)
     options = lock.options
     settings = Settings(text, tuple([f"{name}={value}" for name, value in options.env]), options.user, options.workdir)
-    return images.resolve(engine.db, assemble(engine, base, interpreter, parts, settings, names, progress))
+    row = images.resolve(engine.db, assemble(engine, base, interpreter, parts, settings, names, progress))
+    if isinstance(lock.base, DebianBase):  # its image was made for this one, and is made of the same layers again
+        for made in {base.id, interpreter.image_id}:
+            forget(engine, made)
+    return row
 
 
-def _base(engine: Engine, lock: Lock, architecture: str, progress: Progress) -> tuple[ImageRow, Interpreter]:
+def _base(
+    engine: Engine, lock: Lock, architecture: str, mirrors: Mirrors, progress: Progress
+) -> tuple[ImageRow, Interpreter]:  # fmt: skip
     """The base image, and its Python; for another architecture than this machine's, that of its twin for this one."""
     from wherry.env import base, interpreter
+    from wherry.env.debian.image import base_image
     from wherry.env.lock import ImageBase
 
-    if not isinstance(lock.base, ImageBase):
-        raise NotSupported("a Debian base cannot be built yet")
+    def get(machine: str) -> ImageRow:
+        if isinstance(lock.base, ImageBase):
+            return base.from_registry(engine, lock.base, machine, progress)
+        return base_image(engine, lock.base, machine, mirrors, progress)
+
     here = platforms.host().architecture
-    twin = base.from_registry(engine, lock.base, here, progress)
+    twin = get(here)
     found = interpreter.find(engine, cache.directory(engine), twin, lock.python)
-    row = twin if architecture == here else base.from_registry(engine, lock.base, architecture, progress)
-    return row, found
+    return twin if architecture == here else get(architecture), found
 
 
 def _fetched(engine: Engine, lock: Lock, interpreter: Interpreter, architecture: str, progress: Progress) -> list[Part]:

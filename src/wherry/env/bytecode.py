@@ -13,16 +13,19 @@ import struct
 from wherry.env import inside, throwaway
 from wherry.env.cache import scratch, write
 from wherry.env.deflate import Packed
-from wherry.env.wheels import Wheel
 from wherry.errors import Corrupt, WherryError
 from wherry.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from typing import Protocol
 
     from wherry.engine.engine import Engine
     from wherry.env.interpreter import Interpreter
+    from wherry.env.wheels import Item
+else:
+    Protocol = object
 
 _FORM = "1"  # changes when what is made of the same source does
 _HEAD = struct.Struct("<II")
@@ -58,8 +61,16 @@ def place(directory: str, sha256: str, interpreter: Interpreter) -> str:
     return f"{directory}/bytecode/{key}"
 
 
+class Sources(Protocol):
+    """What has modules to compile: a `wherry.env.wheels.Wheel`, or packages of another kind."""
+
+    def sources(self) -> Iterable[Item]: ...
+
+    def content(self, item: Item, /) -> bytes: ...
+
+
 def compile_wheels(
-    engine: Engine, directory: str, interpreter: Interpreter, todo: Sequence[tuple[Wheel, str]], workers: int
+    engine: Engine, directory: str, interpreter: Interpreter, todo: Sequence[tuple[Sources, str]], workers: int
 ) -> None:
     """Make the byte code of wheels and keep it where it is said (see `place`).  Raises `WherryError`, `Corrupt`."""
     sources = [(number, item) for number, (wheel, _path) in enumerate(todo) for item in wheel.sources()]

@@ -30,7 +30,7 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Builds the image; says its digest, or with -q its id."""
-    from wherry.cli.environments import architecture, read_lock
+    from wherry.cli.environments import architecture, debian_mirrors, read_lock
     from wherry.cli.progress import open_progress
     from wherry.env.build import build
 
@@ -42,6 +42,7 @@ def main(call: Call) -> int:
         lock,
         names,
         architecture=architecture(call.get("platform", "")),
+        debian_mirrors=debian_mirrors(call.environ()),
         progress=open_progress(quiet=quiet, stream=sys.stderr),
     )
     if quiet:
