@@ -165,6 +165,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "slirp4netns": program("slirp4netns"),
     "journald": lambda: os.path.exists("/lib/systemd/systemd-journald") and os.path.exists("/etc/machine-id"),
     "dnsmasq": program("dnsmasq"),
+    "faketime": program("faketime"),
     "zsh": program("zsh"),
     "fish": program("fish"),
 }
