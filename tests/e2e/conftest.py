@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from support import images, leaks, needs, users
+from support import environments, images, leaks, needs, users, wheels
 from support.command import Wherry
+from support.registry import Registry
+from wherry.env.lock import Options
 
 
 def _loaded(user: users.User | None, *built: images.Built) -> Iterator[Wherry]:
@@ -57,3 +59,31 @@ def box(request: pytest.FixtureRequest) -> Wherry:
     """The command line with its images loaded, once as root and once rootless."""
     found: Wherry = request.getfixturevalue("as_root" if request.param == "root" else "as_user")
     return found
+
+
+# -- environments -----------------------------------------------------------------------------------------------------
+
+PROGRAM = {"tool": "alpha.main:run"}
+MODULE = "import sys\n\ndef run():\n    print('alpha', sys.prefix, __cached__ is not None)\n"
+
+
+@pytest.fixture(scope="session")
+def env_base(registry: Registry, python_image: images.Built) -> tuple[str, str]:
+    """The distribution's Python as an image in a registry: its name there, and its digest."""
+    return registry.push(python_image, "library/python:3"), python_image.digest
+
+
+@pytest.fixture
+def env_project(scratch: Path, env_base: tuple[str, str]) -> Path:
+    """A folder with a lock of three packages."""
+    made = [
+        wheels.make(scratch / "index", "alpha", files={"alpha/__init__.py": "", "alpha/main.py": MODULE},
+                    scripts=PROGRAM),
+        wheels.make(scratch / "index", "beta", files={"beta.py": "import alpha\nVALUE = {'a', 'b', 'c'}\n",
+                    "beta-1.0.data/data/share/beta.txt": "data"}),
+        wheels.make(scratch / "index", "big", files={"big/__init__.py": "x = 'y'\n",
+                    "big/data.bin": os.urandom(2 << 20)}),
+    ]  # fmt: skip
+    options = Options(env=(("GREETING", "hello"),), workdir="/workspace")
+    environments.write(scratch / "project", env_base, made, options=options)
+    return scratch / "project"

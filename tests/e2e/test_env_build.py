@@ -18,41 +18,15 @@ import pytest
 from support import environments, leaks, needs, places, wheels
 from support.command import Wherry
 from support.dockerd import Dockerd, NotHere
-from support.images import Built
 from support.registry import Registry
 from support.tools import run
 from wherry.env.lock import Options
 
 pytestmark = pytest.mark.needs("registry", "debian", "busybox")
 
-PROGRAM = {"tool": "alpha.main:run"}
-MODULE = "import sys\n\ndef run():\n    print('alpha', sys.prefix, __cached__ is not None)\n"
-
 
 def site() -> str:
     return f"opt/venv/lib/python{environments.python_version()}/site-packages"
-
-
-@pytest.fixture(scope="session")
-def base(registry: Registry, python_image: Built) -> tuple[str, str]:
-    """The distribution's Python as an image in a registry: its name there, and its digest."""
-    return registry.push(python_image, "library/python:3"), python_image.digest
-
-
-@pytest.fixture
-def project(scratch: Path, base: tuple[str, str]) -> Path:
-    """A folder with a lock of three packages."""
-    made = [
-        wheels.make(scratch / "index", "alpha", files={"alpha/__init__.py": "", "alpha/main.py": MODULE},
-                    scripts=PROGRAM),
-        wheels.make(scratch / "index", "beta", files={"beta.py": "import alpha\nVALUE = {'a', 'b', 'c'}\n",
-                    "beta-1.0.data/data/share/beta.txt": "data"}),
-        wheels.make(scratch / "index", "big", files={"big/__init__.py": "x = 'y'\n",
-                    "big/data.bin": os.urandom(2 << 20)}),
-    ]  # fmt: skip
-    options = Options(env=(("GREETING", "hello"),), workdir="/workspace")
-    environments.write(scratch / "project", base, made, options=options)
-    return scratch / "project"
 
 
 def inspect(wherry: Wherry, name: str) -> dict[str, Any]:
@@ -68,8 +42,8 @@ def blobs(wherry: Wherry) -> set[str]:
     return {path.name for path in (wherry.root / "blobs" / "sha256").iterdir()}
 
 
-def test_a_lock_becomes_an_image_that_runs(anyone: Wherry, project: Path) -> None:
-    out = anyone.ok("env", "build", "-t", "team/env:1", project)
+def test_a_lock_becomes_an_image_that_runs(anyone: Wherry, env_project: Path) -> None:
+    out = anyone.ok("env", "build", "-t", "team/env:1", env_project)
     assert out.startswith("Built team/env:1\nDigest: sha256:")
     run_it = ("run", "--rm", "--network", "none", "team/env:1")
     assert anyone.ok(*run_it, "tool") == "alpha /opt/venv True\n"
@@ -81,21 +55,21 @@ def test_a_lock_becomes_an_image_that_runs(anyone: Wherry, project: Path) -> Non
     look = "import os; s = os.stat('/opt/venv/share/beta.txt'); print(oct(s.st_mode), s.st_uid, s.st_mtime)"
     assert anyone.ok(*run_it, "python", "-c", look) == "0o100644 0 0.0\n"
     config = inspect(anyone, "team/env:1")["Config"]
-    assert (project / "pylock.toml").read_text() == config["Labels"]["wherry.env.lock"]
-    again = anyone.ok("env", "build", "-t", "team/env:1", "-t", "team/env:2", project)
+    assert (env_project / "pylock.toml").read_text() == config["Labels"]["wherry.env.lock"]
+    again = anyone.ok("env", "build", "-t", "team/env:1", "-t", "team/env:2", env_project)
     assert again == out.replace("Built team/env:1", "Up to date: team/env:1 team/env:2")
-    assert anyone.ok("env", "build", "-q", project).strip() == inspect(anyone, "team/env:2")["Id"]
+    assert anyone.ok("env", "build", "-q", env_project).strip() == inspect(anyone, "team/env:2")["Id"]
     assert anyone.ok("ps", "-aq") == ""
 
 
 @pytest.mark.needs("root", "faketime")
 def test_the_same_digest_everywhere(
-    wherry_as: Callable[..., Wherry], project: Path, scratch: Path, request: pytest.FixtureRequest
+    wherry_as: Callable[..., Wherry], env_project: Path, scratch: Path, request: pytest.FixtureRequest
 ) -> None:
     """Another user, umask, time zone, clock, directory, hash seed and locale; another place for the lock."""
-    first = digest(wherry_as().ok("env", "build", project))
+    first = digest(wherry_as().ok("env", "build", env_project))
     elsewhere = scratch / "some where" / "else"
-    shutil.copytree(project, elsewhere)
+    shutil.copytree(env_project, elsewhere)
     root = wherry_as()
     root.prefix = ("sh", "-c", 'umask 077; exec "$@"', "sh", "faketime", "2033-05-06 07:08:09")
     env = {"TZ": "Asia/Kolkata", "LANG": "C", "PYTHONHASHSEED": "7", "HOME": "/nonexistent", "SOURCE_DATE_EPOCH": "99"}
@@ -105,10 +79,10 @@ def test_the_same_digest_everywhere(
     assert digest(user.ok("env", "build", elsewhere, env={"TZ": "America/Lima"})) == first
     overlay = wherry_as()
     overlay.keep_layers("overlay")
-    assert digest(overlay.ok("env", "build", project)) == first
+    assert digest(overlay.ok("env", "build", env_project)) == first
 
 
-def test_byte_code_does_not_depend_on_its_neighbours(wherry: Wherry, scratch: Path, base: tuple[str, str]) -> None:
+def test_byte_code_does_not_depend_on_its_neighbours(wherry: Wherry, scratch: Path, env_base: tuple[str, str]) -> None:
     """The same wheel compiled alone, and in one process with others whose constants and names are the same."""
     shared = "".join(
         f"def name_{n}(a, b='text {n}', *c):\n    return a.attr_{n} + {n}00 + 1.5, ('t', {n}, b'x')\n\n"
@@ -119,8 +93,8 @@ def test_byte_code_does_not_depend_on_its_neighbours(wherry: Wherry, scratch: Pa
     others = [
         wheels.make(scratch / "index", f"o{n}", files={f"o{n}.py": shared + "import sys\n" * n}) for n in range(5)
     ]
-    environments.write(scratch / "alone", base, [gamma])
-    environments.write(scratch / "together", base, [gamma, *others])
+    environments.write(scratch / "alone", env_base, [gamma])
+    environments.write(scratch / "together", env_base, [gamma, *others])
     wherry.ok("env", "build", "-t", "alone", scratch / "alone")
     before = {path.name: path.read_bytes() for path in (wherry.root / "cache/env/bytecode").iterdir()}
     assert len(before) == 1
@@ -136,18 +110,18 @@ def test_byte_code_does_not_depend_on_its_neighbours(wherry: Wherry, scratch: Pa
 
 
 def test_one_changed_package_is_one_layer(
-    wherry: Wherry, project: Path, scratch: Path, base: tuple[str, str], registry_with: Callable[..., Registry]
+    wherry: Wherry, env_project: Path, scratch: Path, env_base: tuple[str, str], registry_with: Callable[..., Registry]
 ) -> None:
     """In the store, and in what a push sends: that layer and the two documents."""
     registry = registry_with()
-    wherry.ok("env", "build", "-t", f"{registry.host}/env:1", project)
+    wherry.ok("env", "build", "-t", f"{registry.host}/env:1", env_project)
     wherry.ok("push", f"{registry.host}/env:1")
     before, sent = blobs(wherry), {path.name for path in registry.storage.rglob("sha256/*/*") if path.is_dir()}
     index = scratch / "index"
     changed = [path for path in index.iterdir() if not path.name.startswith("beta")]
     changed.append(wheels.make(index, "beta", "2.0", files={"beta.py": "import alpha\nVALUE = 2\n"}))
     environments.write(
-        scratch / "second", base, changed, options=Options(env=(("GREETING", "hello"),), workdir="/workspace")
+        scratch / "second", env_base, changed, options=Options(env=(("GREETING", "hello"),), workdir="/workspace")
     )
     wherry.ok("env", "build", "-t", f"{registry.host}/env:2", scratch / "second")
     assert len(blobs(wherry) - before) == 3
@@ -160,8 +134,8 @@ def test_one_changed_package_is_one_layer(
     assert new == blobs(wherry) - before
 
 
-def test_records_list_byte_code_and_every_file(wherry: Wherry, project: Path, scratch: Path) -> None:
-    wherry.ok("env", "build", "-t", "env", project)
+def test_records_list_byte_code_and_every_file(wherry: Wherry, env_project: Path, scratch: Path) -> None:
+    wherry.ok("env", "build", "-t", "env", env_project)
     wherry.ok("save", "-o", scratch / "image.tar", "env")
     wherry.ok("image", "copy", "-q", "env", f"oci:{scratch}/layout:1")
     listed = ""
@@ -195,12 +169,12 @@ def refused(wherry: Wherry, folder: Path, *texts: str) -> None:
     assert not list((wherry.root / "cache/env").glob("tmp-*"))
 
 
-def test_what_is_refused(wherry: Wherry, scratch: Path, base: tuple[str, str]) -> None:
+def test_what_is_refused(wherry: Wherry, scratch: Path, env_base: tuple[str, str]) -> None:
     index, python = scratch / "index", environments.python_version()
     good = wheels.make(index, "good")
 
     def lock(*packages: Any, **more: Any) -> Path:
-        return environments.write(scratch / "p", base, packages, **more).parent
+        return environments.write(scratch / "p", env_base, packages, **more).parent
 
     twin = wheels.make(index, "twin", files={"good.py": "VERSION = 'another'\n", "twin.py": ""})
     refused(wherry, lock(good, twin), "good 1.0", "twin 1.0", f"both install /{site()}/good.py")
@@ -224,23 +198,23 @@ def test_what_is_refused(wherry: Wherry, scratch: Path, base: tuple[str, str]) -
     wherry.ok("env", "build", "-q", lock(good))  # and the store is well
 
 
-def test_parts_of_one_namespace_may_share_a_file(wherry: Wherry, scratch: Path, base: tuple[str, str]) -> None:
+def test_parts_of_one_namespace_may_share_a_file(wherry: Wherry, scratch: Path, env_base: tuple[str, str]) -> None:
     made = [wheels.make(scratch / "index", name, files={"space/__init__.py": "# shared\n", f"space/{name}.py": ""})
             for name in ("one", "two")]  # fmt: skip
-    environments.write(scratch / "p", base, made)
+    environments.write(scratch / "p", env_base, made)
     wherry.ok("env", "build", "-t", "env", scratch / "p")
     wherry.ok("run", "--rm", "--network", "none", "env", "python", "-c", "import space.one, space.two")
 
 
-def test_without_a_network_from_what_is_here(wherry: Wherry, project: Path, scratch: Path) -> None:
+def test_without_a_network_from_what_is_here(wherry: Wherry, env_project: Path, scratch: Path) -> None:
     """The base and the wheels are here; then the index and the registry are gone."""
-    first = wherry.ok("env", "build", "-t", "env", project)
+    first = wherry.ok("env", "build", "-t", "env", env_project)
     shutil.rmtree(scratch / "index")
     wherry.ok("rmi", "env")
     shutil.rmtree(wherry.root / "cache/env/images")
     (wherry.root / "cache/env/images").mkdir()
     wherry.prefix = ("unshare", "--net") if os.geteuid() == 0 else ()
-    assert wherry.ok("env", "build", "-t", "env", project) == first
+    assert wherry.ok("env", "build", "-t", "env", env_project) == first
 
 
 # -- other engines ---------------------------------------------------------------------------------------------------
@@ -265,12 +239,12 @@ def in_podman() -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.needs("root", "dockerd", "podman", "runc")
 @pytest.mark.xdist_group("dockerd")
-def test_docker_and_podman_run_it(wherry: Wherry, project: Path, registry_with: Callable[..., Registry]) -> None:
+def test_docker_and_podman_run_it(wherry: Wherry, env_project: Path, registry_with: Callable[..., Registry]) -> None:
     registry = registry_with()
     name = f"{registry.host}/team/env:1"
-    wherry.ok("env", "build", "-t", name, project)
+    wherry.ok("env", "build", "-t", name, env_project)
     pushed = wherry.ok("push", name).splitlines()[-1].split()[2]
-    assert pushed == digest(wherry.ok("env", "build", project)), "a push changes nothing"
+    assert pushed == digest(wherry.ok("env", "build", env_project)), "a push changes nothing"
     command = ("tool",)
     expected = "alpha /opt/venv True\n"
     with in_podman() as podman:

@@ -126,6 +126,7 @@ COMMANDS = {
     "history": "history",
     "image history": "history",
     "env build": "env_build",
+    "env verify": "env_verify",
     "boot": "boot",
     "version": "version",
     "info": "info",
