@@ -79,7 +79,7 @@ class Package:
 
 
 @functools.cache
-def key(name: str = "archive") -> Any:
+def key(name: str) -> Any:
     """A new key; the same for the same name."""
     import pysequoia
 
@@ -97,7 +97,7 @@ class Archive:
         self.security: list[Package] = []
         self.keys = directory / "keys.asc"
         self.keys.parent.mkdir(parents=True, exist_ok=True)
-        self.keys.write_bytes(bytes(str(key().extract_certificate()), "ascii"))
+        self.keys.write_bytes(bytes(str(key("archive").extract_certificate()), "ascii"))
 
     def publish(self, *, signer: str = "archive", fields: Mapping[str, str] | None = None) -> None:
         release = self.release

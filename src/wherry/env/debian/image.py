@@ -46,7 +46,7 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SQUEEZE = """\
 import os, sys, zlib
 def squeeze(name):
-    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    packer = zlib.compressobj(4, zlib.DEFLATED, 31)
     with open("/run/in/" + name, "rb") as source, open("/run/out/" + name, "wb") as out:
         while True:
             piece = source.read(1 << 20)
