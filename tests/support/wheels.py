@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
@@ -14,13 +14,14 @@ WHEEL = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: {pure}\nTag: {ta
 def make(
     directory: Path, name: str, version: str = "1.0", files: Mapping[str, str | bytes] | None = None, *,
     tag: str = "py3-none-any", scripts: Mapping[str, str] | None = None, executable: tuple[str, ...] = (),
-    stored: tuple[str, ...] = (), mode: int = 0o100644, level: int = 6,
+    stored: tuple[str, ...] = (), mode: int = 0o100644, level: int = 6, requires: Sequence[str] = (),
 ) -> Path:  # fmt: skip
     """Write a wheel of *files*; without any, of one module of the name.  ``scripts`` are its entry points."""
     plain = name.replace("-", "_")
     info = f"{plain}-{version}.dist-info"
     content: dict[str, str | bytes] = dict(files if files is not None else {f"{plain}.py": f"VERSION = {version!r}\n"})
-    content[f"{info}/METADATA"] = METADATA.format(name=name, version=version)
+    needs = "".join(f"Requires-Dist: {each}\n" for each in requires)
+    content[f"{info}/METADATA"] = METADATA.format(name=name, version=version) + needs
     content[f"{info}/WHEEL"] = WHEEL.format(pure="true" if tag.endswith("-any") else "false", tag=tag)
     if scripts:
         lines = "".join(f"{script} = {target}\n" for script, target in scripts.items())

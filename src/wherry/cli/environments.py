@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from wherry.errors import InvalidArgument, NotFound
+from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,22 +12,17 @@ if TYPE_CHECKING:
 
     from wherry.env.lock import Lock
 
-LOCK = "pylock.toml"
-
 
 def read_lock(path: str) -> Lock:
-    """The lock in a folder, or in a file.  Raises `NotFound`, `InvalidArgument`."""
-    from wherry.env import lock_file
+    """The lock of a folder, or in a file.
 
-    file = os.path.join(path, LOCK) if os.path.isdir(path) else path
-    try:
-        with open(file, encoding="utf-8") as stream:
-            text = stream.read()
-    except FileNotFoundError:
-        raise NotFound("lock", file, f"there is no lock {file}", hint="make it with 'wherry env lock'") from None
-    except UnicodeDecodeError:
-        raise InvalidArgument(f"{file} is not a text") from None
-    return lock_file.read(text, file)
+    Raises `NotFound`, `InvalidArgument`, `Conflict` when the folder asks for something else by now.
+    """
+    from pathlib import Path
+
+    from wherry.env import locking
+
+    return locking.load(Path(path))[0] if os.path.isdir(path) else locking.read(Path(path))
 
 
 def debian_mirrors(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -127,6 +127,7 @@ COMMANDS = {
     "image history": "history",
     "env build": "env_build",
     "env verify": "env_verify",
+    "env lock": "env_lock",
     "boot": "boot",
     "version": "version",
     "info": "info",
