@@ -38,6 +38,7 @@ class Engine:
         self._snapshotter: OverlaySnapshotter | None = None
         self._tars: ErofsSnapshotter | None = None
         self._keeps_tars: bool | None = None
+        self._sync = True
         self._id_maps: tuple[tuple[IdMap, ...], tuple[IdMap, ...]] | None = None
 
     @property
@@ -49,6 +50,10 @@ class Engine:
             layout = Layout(self.paths.root, self.paths.run)
             layout.ensure()
             self._layout = layout
+            if os.path.exists(layout.unsynced):
+                from wherry.engine import after_crash
+
+                after_crash.mend(self)
         return self._layout
 
     @property
@@ -75,7 +80,7 @@ class Engine:
         if self._content is None:
             from wherry.store.content import Content
 
-            self._content = Content(self.layout)
+            self._content = Content(self.layout, sync=self._sync)
         return self._content
 
     @property
@@ -84,7 +89,7 @@ class Engine:
         if self._snapshotter is None:
             from wherry.rootfs.overlay import OverlaySnapshotter
 
-            self._snapshotter = OverlaySnapshotter(self.layout.layers, self.layout.containers)
+            self._snapshotter = OverlaySnapshotter(self.layout.layers, self.layout.containers, sync=self._sync)
         return self._snapshotter
 
     @property
@@ -93,7 +98,7 @@ class Engine:
         if self._tars is None:
             from wherry.rootfs.erofs import ErofsSnapshotter
 
-            self._tars = ErofsSnapshotter(self.layout.erofs, self.layout.containers)
+            self._tars = ErofsSnapshotter(self.layout.erofs, self.layout.containers, sync=self._sync)
         return self._tars
 
     @property
@@ -155,6 +160,17 @@ class Engine:
         from wherry.engine.lower import open_lower
 
         return open_lower(self, record)
+
+    @property
+    def syncs(self) -> bool:
+        """Whether what is added is synced before it becomes visible; no: only for who holds a
+        `wherry.store.unsynced.Note` about it."""
+        return self._sync
+
+    @syncs.setter
+    def syncs(self, value: bool) -> None:
+        self._sync = value
+        self._content = self._snapshotter = self._tars = None
 
     def will_fork(self) -> None:
         """Close the database, which is opened again when needed.

@@ -36,14 +36,15 @@ def is_kept(engine: Engine, row: LayerRow | None) -> bool:
     return snapshotter.has(row.diff_id)
 
 
-def keep(engine: Engine, diff_id: str, stream: Readable, options: ApplyOptions, row: LayerRow | None) -> LayerRow:
+def keep(engine: Engine, diff_id: str, stream: Readable, options: ApplyOptions, unfit: str = "") -> LayerRow:
     """Write the layer ``diff_id``, read from ``stream`` compressed or not, in the form that new images have.
 
-    Raises `Corrupt` when it is another one, and what reading and writing raise; nothing is left then.
+    ``unfit`` is why it can only be unpacked.  Raises `Corrupt` when it is another one, and what reading and writing
+    raise; nothing is left then.
     """
     plain = compression.reader(stream)
-    if not engine.keeps_tars or (row is not None and row.unfit):
-        return _unpack(engine, diff_id, plain, options, row.unfit if row else "")
+    if not engine.keeps_tars or unfit:
+        return _unpack(engine, diff_id, plain, options, unfit)
     with engine.tars.prepare(diff_id) as staging:
         fd = _create(staging, TAR)
         try:

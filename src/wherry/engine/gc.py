@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wherry.oci import digest as digests
-from wherry.store import gc, layers
+from wherry.store import gc, layers, unsynced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ def sweep(engine: Engine) -> None:
     For callers that hold `wherry.store.gc.adding` and may write layers.
     """
     gc.sweep(engine.layout)
+    unsynced.settle_left(engine.layout)
     engine.snapshotter.sweep()
     engine.tars.sweep()
 

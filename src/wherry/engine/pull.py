@@ -12,10 +12,11 @@ import threading
 from functools import partial
 
 from wherry.engine import events, gc, graph, unpack
+from wherry.engine.hands import Hands
 from wherry.engine.progress import OneAtATime
 from wherry.engine.record_image import record
 from wherry.engine.registries import check_policy, check_signatures, registry_config
-from wherry.engine.transfer import Crew, Growing, Meter, Restarted, Whole
+from wherry.engine.transfer import Crew, Growing, Meter
 from wherry.errors import Corrupt, NotFound, NotSupported
 from wherry.oci import digest as digests
 from wherry.oci import image, platform
@@ -25,18 +26,19 @@ from wherry.registry import fetch
 from wherry.registry.client import Client
 from wherry.store import images
 from wherry.store.gc import adding
+from wherry.store.unsynced import Note, Promise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.engine.engine import Engine
+    from wherry.engine.hands import Hand
     from wherry.engine.progress import Progress
-    from wherry.engine.transfer import Follower
-    from wherry.layers.apply import ApplyOptions
     from wherry.oci.manifest import Descriptor
     from wherry.oci.platform import Platform
     from wherry.oci.reference import Reference
     from wherry.registry.config import RegistryConfig
     from wherry.registry.fetch import Resolved
+    from wherry.store.content import Writer
 
 PARALLEL = 3
 _LAYER_TYPES = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
@@ -177,7 +179,27 @@ class _Pull:
             if parts.setdefault(descriptor.digest, (descriptor, diff_id))[1] != diff_id:
                 raise Corrupt("the manifest uses one layer for two different diff ids")
         todo = self._announce(parts)
-        self._crew.run([partial(self._layer, descriptor, diff_id) for descriptor, diff_id in todo])
+        engine = self._engine
+        if not todo:
+            return self._record(config)
+        with Note(engine.layout, self._promise(todo)) as note:
+            engine.syncs = False
+            try:
+                with Hands(engine, min(PARALLEL, len(todo)), self._options, note) as hands:
+                    self._crew.run([partial(self._layer, hands, descriptor, diff_id) for descriptor, diff_id in todo])
+                    pulled = self._record(config)
+                    hands.settle(note)
+            finally:
+                engine.syncs = True
+        return pulled
+
+    def _promise(self, todo: list[tuple[Descriptor, str]]) -> Promise:
+        manifest, last = self._found.manifest, self._found.documents[-1]
+        layers = tuple((descriptor.digest, diff_id) for descriptor, diff_id in todo)
+        return Promise(layers, (manifest.config.digest, last.descriptor.digest), manifest.config.digest)
+
+    def _record(self, config: image.ImageConfig) -> Pulled:
+        """Keeps the documents, and writes the rows."""
         content = self._engine.content
         last = self._found.documents[-1]
         content.put(self._found.config, self._found.manifest.config.digest)
@@ -232,26 +254,27 @@ class _Pull:
             self._progress.start(short(descriptor.digest), "Waiting")
         return todo
 
-    def _layer(self, descriptor: Descriptor, diff_id: str) -> None:
+    def _layer(self, hands: Hands, descriptor: Descriptor, diff_id: str) -> None:
         """One layer, wherever it stands: not begun, partly downloaded, downloaded, or unpacked by somebody else."""
         item = short(descriptor.digest)
         content = self._engine.content
         waiting = self._crew.check
-        with content.writer(descriptor.digest, descriptor.size, waiting=waiting) as writer:
-            unpacked = writer.present is False and self._stream(Growing(writer), descriptor, diff_id)
-        if not unpacked:
-            source = Whole(content.path(descriptor.digest), Meter(self._progress, item, descriptor.size))
-            self._progress.start(item, "Extracting")
-            try:
-                unpack.unpack(self._engine, descriptor.digest, diff_id, source, options=self._options, waiting=waiting)
-            finally:
-                source.close()
+        with hands.one() as hand:
+            with content.writer(descriptor.digest, descriptor.size, waiting=waiting) as writer:
+                unpacked = writer.present is False and self._stream(hand, writer, descriptor, diff_id)
+            if not unpacked:
+                meter = Meter(self._progress, item, descriptor.size)
+                self._progress.start(item, "Extracting")
+                hand.read(content.path(descriptor.digest), meter)
+                unpack.bring(self._engine, descriptor.digest, diff_id, hand, waiting=waiting)
         self._progress.done(item, "Pull complete")
 
-    def _stream(self, growing: Growing, descriptor: Descriptor, diff_id: str) -> bool:
+    def _stream(self, hand: Hand, writer: Writer, descriptor: Descriptor, diff_id: str) -> bool:
         """Downloads a layer and unpacks it meanwhile; False when unpacking must be done again from the whole blob."""
         item = short(descriptor.digest)
-        unpacker = _Unpacker(self._engine, growing.follow(), descriptor.digest, diff_id, self._options, self._crew)
+        growing = Growing(writer, hand.shared)
+        hand.follow(growing.reader())
+        unpacker = _Unpacker(self._engine, hand, descriptor.digest, diff_id, self._crew)
         unpacker.start()
         try:
             self._progress.start(item, "Downloading")
@@ -259,7 +282,7 @@ class _Pull:
             fetch.download(self._client, self._name, descriptor, growing, meter)
         except BaseException as error:
             self._crew.fail(error)
-            growing.fail(error)
+            growing.fail()
             unpacker.join()
             raise
         self._progress.start(item, "Verifying Checksum")
@@ -268,53 +291,37 @@ class _Pull:
         meter = Meter(self._progress, item, descriptor.size)
         while unpacker.is_alive():
             unpacker.join(0.1)
-            meter(unpacker.position)
+            meter(hand.shared.position)
         if unpacker.error is None:
             return True
-        if isinstance(unpacker.error, Restarted) or growing.generation:
+        if growing.generation:
             return False
         raise unpacker.error
 
 
 class _Unpacker(threading.Thread):
-    """Unpacks a layer that is still being downloaded.  ``error`` is what went wrong, to be read after `join`."""
+    """Has a layer unpacked that is still being downloaded.  ``error`` is what went wrong, to be read after `join`."""
 
-    def __init__(
-        self, engine: Engine, follower: Follower, digest: str, diff_id: str, options: ApplyOptions, crew: Crew
-    ) -> None:
+    def __init__(self, engine: Engine, hand: Hand, digest: str, diff_id: str, crew: Crew) -> None:
         super().__init__(daemon=True)
         self._engine = engine
-        self._follower = follower
+        self._hand = hand
         self._digest = digest
         self._diff_id = diff_id
-        self._options = options
         self._crew = crew
         self.error: BaseException | None = None
-
-    @property
-    def position(self) -> int:
-        """Compressed bytes unpacked."""
-        return self._follower.position
 
     def run(self) -> None:
         """The thread.  A failure stops the download too, unless it may come of bytes that are yet to be verified: what
         an interrupted download left may be damaged, and is then fetched again."""
         try:
-            unpack.unpack(
-                self._engine,
-                self._digest,
-                self._diff_id,
-                self._follower,
-                options=self._options,
-                waiting=self._crew.check,
-            )
-        except (Restarted, Corrupt) as error:
+            unpack.bring(self._engine, self._digest, self._diff_id, self._hand, waiting=self._crew.check)
+        except Corrupt as error:
             self.error = error
         except BaseException as error:
             self.error = error
-            self._crew.fail(error)
-        finally:
-            self._follower.close()
+            if not self._hand.shared.generation:
+                self._crew.fail(error)
 
 
 def short(digest: str) -> str:

@@ -62,5 +62,5 @@ def record(
             images.tag(engine.db, name, image_id, target)
         if action:
             events.of_image(engine.db, image_id, action)
-    index.write(engine.layout, engine.db)
+    index.write(engine.layout, engine.db, sync=engine.syncs)
     return before is None or before.id != image_id

@@ -1,8 +1,9 @@
 """One layer from the registry to disk, in one go: downloaded, verified, decompressed, verified again and unpacked.
 
-The download appends to a file of the content store.  The unpacker follows that file as it grows, so a layer that
-an earlier pull left half done is taken up where it broke off, memory stays flat, and neither side waits for the
-other longer than it must.  Nothing unpacked becomes visible before both digests are right.
+The download appends to a file of the content store.  The unpacker, in another process (`wherry.engine.hands`), follows
+that file as it grows, so a layer that an earlier pull left half done is taken up where it broke off, memory stays flat,
+and neither side waits for the other longer than it must.  Nothing unpacked becomes visible before both digests are
+right.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from mmap import mmap
+from struct import Struct
 
 from wherry.errors import Cancelled, Unavailable
 
@@ -22,20 +25,73 @@ if TYPE_CHECKING:
 
 _SHOW_EVERY = 0.05
 
+GROWING, WHOLE, GIVEN_UP = range(3)
+_HEAD, _POSITION, _STATE = Struct("=II"), Struct("=q"), Struct("=IIq")
+_POSITION_AT = _HEAD.size
+
 
 class Restarted(Unavailable):
     """The download began again from the start, and what was read of it so far is worth nothing."""
 
 
-class Growing:
-    """A blob while it is written: a `registry.fetch.Writer` on one side, `Follower` streams on the other."""
+class Shared:
+    """What the two sides of a blob that is being written know of it, in whatever processes they are: a few bytes of
+    memory that forked processes have together, and a descriptor to wait on."""
 
-    def __init__(self, writer: Writer) -> None:
+    __slots__ = ("_event", "_memory")
+
+    def __init__(self) -> None:
+        self._memory = mmap(-1, _STATE.size)
+        self._event = os.eventfd(0, os.EFD_CLOEXEC)
+
+    @property
+    def generation(self) -> int:
+        """How often the blob was begun again."""
+        return int(_STATE.unpack_from(self._memory)[0])
+
+    @property
+    def state(self) -> int:
+        """`GROWING`, `WHOLE` (and verified) or `GIVEN_UP`."""
+        return int(_STATE.unpack_from(self._memory)[1])
+
+    @property
+    def position(self) -> int:
+        """How far the blob has been read."""
+        return int(_STATE.unpack_from(self._memory)[2])
+
+    @position.setter
+    def position(self, value: int) -> None:
+        _POSITION.pack_into(self._memory, _POSITION_AT, value)
+
+    def tell(self, state: int = GROWING, *, again: bool = False) -> None:
+        """Says that there is more, or what came of it; ``again``: that it begins from the start."""
+        _HEAD.pack_into(self._memory, 0, self.generation + again, state)
+        os.eventfd_write(self._event, 1)
+
+    def wait(self) -> None:
+        """Waits until something was told since the last wait."""
+        os.eventfd_read(self._event)
+
+    def reset(self, state: int) -> None:
+        """Makes it that of another blob."""
+        _STATE.pack_into(self._memory, 0, 0, state, 0)
+
+    def close(self) -> None:
+        """Lets it go."""
+        os.close(self._event)
+        self._memory.close()
+
+
+class Growing:
+    """A blob while it is written: a `registry.fetch.Writer` on one side, a `Follower` on the other.
+
+    The memory ``shared`` is made before the process of the follower is forked.
+    """
+
+    def __init__(self, writer: Writer, shared: Shared) -> None:
         self._writer = writer
-        self._news = threading.Condition()
-        self.generation = 0
-        self._end = False
-        self._error: BaseException | None = None
+        self._shared = shared
+        shared.reset(GROWING)
 
     @property
     def offset(self) -> int:
@@ -46,72 +102,64 @@ class Growing:
     def offset(self, _value: int) -> None:
         raise AttributeError("offset follows what is written")
 
+    @property
+    def generation(self) -> int:
+        """How often it was begun again."""
+        return self._shared.generation
+
     def write(self, piece: bytes) -> None:
         """Appends."""
         self._writer.write(piece)
-        with self._news:
-            self._news.notify_all()
+        self._shared.tell()
 
     def restart(self) -> None:
-        """Begins again; followers get `Restarted`."""
-        with self._news:
-            self._writer.restart()
-            self.generation += 1
-            self._news.notify_all()
+        """Begins again; the follower gets `Restarted`."""
+        self._writer.restart()
+        self._shared.tell(again=True)
 
     def commit(self) -> None:
-        """Verifies and makes visible; followers come to the end."""
+        """Verifies and makes visible; the follower comes to the end."""
         self._writer.commit()
-        with self._news:
-            self._end = True
-            self._news.notify_all()
+        self._shared.tell(WHOLE)
 
-    def fail(self, error: BaseException) -> None:
-        """Followers get ``error``."""
-        with self._news:
-            self._error = error
-            self._news.notify_all()
+    def fail(self) -> None:
+        """The follower gets `Cancelled`."""
+        self._shared.tell(GIVEN_UP)
 
-    def wait(self, position: int, generation: int) -> bool:
-        """Waits for bytes at ``position``; False at the end of the verified blob."""
-        with self._news:
-            while True:
-                if self._error is not None:
-                    raise Cancelled("the download was given up") from self._error
-                if self.generation != generation:
-                    raise Restarted("the download began again")
-                if self._writer.offset > position:
-                    return True
-                if self._end:
-                    return False
-                self._news.wait()
-
-    def follow(self) -> Follower:
-        """A stream over the blob from its first byte on."""
-        with self._news:
-            return Follower(self, self._writer.reader(), self.generation)
+    def reader(self) -> int:
+        """A descriptor for a `Follower`, who closes it."""
+        return self._writer.reader()
 
 
 class Follower:
-    """Reads a `Growing` blob from the start; the end is reported only when the blob has been verified."""
+    """Reads a `Growing` blob from the start; the end is reported only when the blob has been verified.
 
-    def __init__(self, growing: Growing, fd: int, generation: int) -> None:
-        self._growing = growing
+    ``generation`` is the blob's at the time when ``fd`` was opened.
+    """
+
+    def __init__(self, fd: int, shared: Shared, generation: int = 0) -> None:
+        self._shared = shared
         self._fd = fd
         self._generation = generation
-        self.position = 0
+        self._position = 0
 
     def read(self, size: int, /) -> bytes:
         """Up to ``size`` bytes, waiting for the first; nothing at the end."""
+        shared = self._shared
         while True:
-            piece = os.pread(self._fd, size, self.position)
-            if self._growing.generation != self._generation:
+            state = shared.state  # before the bytes: what is whole has no more than they are
+            piece = os.pread(self._fd, size, self._position)
+            if shared.generation != self._generation:
                 raise Restarted("the download began again")
+            if state == GIVEN_UP:
+                raise Cancelled("the download was given up")
             if piece:
-                self.position += len(piece)
+                self._position += len(piece)
+                shared.position = self._position
                 return piece
-            if not self._growing.wait(self.position, self._generation):
+            if state == WHOLE:
                 return b""
+            shared.wait()
 
     def close(self) -> None:
         """Lets the file go."""

@@ -18,12 +18,15 @@ from wherry.store.locks import Lock
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
+    from typing import Protocol, TypeVar
 
     from wherry.engine.engine import Engine
     from wherry.layers.compression import Readable
+    from wherry.store.layers import LayerRow
 
     T = TypeVar("T")
+else:
+    Protocol = object
 
 
 def apply_options(engine: Engine) -> ApplyOptions:
@@ -48,6 +51,35 @@ def is_whole(engine: Engine, digest: str, diff_id: str) -> bool:
     )
 
 
+class Keeper(Protocol):
+    """Who reads one blob and makes what is asked for of it, once."""
+
+    def keep(self, diff_id: str, unfit: str) -> LayerRow:
+        """Writes the layer; ``unfit`` is why it has to be unpacked.  See `wherry.engine.forms.keep`."""
+
+    def diff_id(self) -> str:
+        """The digest of what the blob decompresses to.  Raises `Corrupt`."""
+
+
+class Here:
+    """A `Keeper` that works in this process, on the blob that ``stream`` reads."""
+
+    def __init__(self, engine: Engine, stream: Readable, options: ApplyOptions) -> None:
+        self._engine = engine
+        self._stream = stream
+        self._options = options
+
+    def keep(self, diff_id: str, unfit: str) -> LayerRow:
+        """Writes the layer."""
+        return forms.keep(self._engine, diff_id, self._stream, self._options, unfit)
+
+    def diff_id(self) -> str:
+        """The digest of what the blob decompresses to."""
+        with Source(compression.reader(self._stream)) as source:
+            source.finish()
+            return source.digest
+
+
 def unpack(
     engine: Engine,
     digest: str,
@@ -57,7 +89,14 @@ def unpack(
     options: ApplyOptions | None = None,
     waiting: Callable[[], None] | None = None,
 ) -> None:
-    """Unpacks the blob ``digest``, read from ``stream``, unless it is here; checks that it is the layer ``diff_id``.
+    """`bring` for the blob that ``stream`` reads, in this process."""
+    bring(engine, digest, diff_id, Here(engine, stream, options or apply_options(engine)), waiting=waiting)
+
+
+def bring(
+    engine: Engine, digest: str, diff_id: str, keeper: Keeper, *, waiting: Callable[[], None] | None = None
+) -> None:
+    """Has ``keeper`` unpack its blob ``digest``, unless that is done; checks that it is the layer ``diff_id``.
 
     Somebody else's work on the same layer is waited for.  The layer becomes visible when its diff id is right.  Raises
     `Corrupt` when it is not, and what reading and writing raise; nothing is left then.
@@ -70,12 +109,11 @@ def unpack(
         if row is None:
             forms.remove(engine, diff_id)  # complete, but a crash came before its row
         if not forms.is_kept(engine, row):
-            layers.put(engine.db, forms.keep(engine, diff_id, stream, options or apply_options(engine), row))
+            layers.put(engine.db, keeper.keep(diff_id, row.unfit if row else ""))
         elif not known:
-            with Source(compression.reader(stream)) as source:
-                source.finish()
-                if source.digest != diff_id:
-                    raise _mismatch(source.digest, diff_id)
+            found = keeper.diff_id()
+            if found != diff_id:
+                raise _mismatch(found, diff_id)
         layers.note_blob(engine.db, digest, diff_id)
 
 

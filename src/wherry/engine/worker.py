@@ -47,7 +47,7 @@ class Worker(Generic[T]):
             prctl.set_parent_death_signal(_SIGKILL)
             if os.getppid() != parent:
                 return 1
-            os.write(self._answer, _outcome(function))
+            outcome_to(self._answer, function)
             return 0
 
         engine.will_fork()
@@ -78,15 +78,26 @@ class Worker(Generic[T]):
     def result(self) -> T:
         """Wait for the child: what ``function`` returned, or raise the `WherryError` that it raised."""
         status = self.wait()
-        size = os.fstat(self._answer).st_size
-        if not size:
+        if not os.fstat(self._answer).st_size:
             ending = os.waitstatus_to_exitcode(status)
             raise WherryError(f"the process that works on the store ended with status {ending}")
-        good, value = pickle.loads(os.pread(self._answer, size, 0))
-        if good:
-            result: T = value
-            return result
-        raise _error(*value)
+        result: T = answer_in(self._answer)
+        return result
+
+
+def outcome_to(fd: int, function: Callable[[], Any]) -> None:
+    """Write to the empty file ``fd`` what ``function`` returned, or the `WherryError` or OSError that it raised."""
+    view = memoryview(_outcome(function))
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def answer_in(fd: int) -> Any:
+    """What `outcome_to` wrote to ``fd`` in another process: returned, or raised as a `WherryError`."""
+    good, value = pickle.loads(os.pread(fd, os.fstat(fd).st_size, 0))
+    if good:
+        return value
+    raise _error(*value)
 
 
 def _outcome(function: Callable[[], Any]) -> bytes:

@@ -45,7 +45,8 @@ class Snapshotter(Protocol):
         has(id) is false ── prepare(id) ──▶ staging ── commit() ──▶ has(id) is true ── remove(id) ──▶ gone
                                                └── leaving the block without commit(): gone
 
-    * A layer that `has` knows is complete, and stays so through a SIGKILL or a power failure at any instant.
+    * A layer that `has` knows is complete, and stays so through a SIGKILL or a power failure at any instant (the latter
+      unless it was asked to leave syncing to its caller).
     * Any number of processes may prepare the same layer at once; the first commit wins, the others are dropped.
     * A layer is never changed once it is visible.  Who removes it makes sure that no container uses it.
     * What a writer that died has left is removed by `sweep`.

@@ -33,12 +33,14 @@ def _name(diff_id: str) -> str:
 class Directories:
     """The parts of `wherry.rootfs.Snapshotter` that do not depend on what is in a layer's directory.
 
-    ``layers`` and ``containers`` are private directories; the first one is made when it is missing.
+    ``layers`` and ``containers`` are private directories; the first one is made when it is missing.  Without ``sync``
+    whoever adds layers has them synced.
     """
 
-    def __init__(self, layers: str, containers: str) -> None:
+    def __init__(self, layers: str, containers: str, *, sync: bool = True) -> None:
         self._layers = layers
         self._containers = containers
+        self._sync = sync
 
     def path(self, diff_id: str) -> str:
         """The directory of a layer."""
@@ -62,7 +64,7 @@ class Directories:
         name = _name(diff_id)
         try:
             make_private(self._layers)
-            return DirectoryStaging(self._layers, name)
+            return DirectoryStaging(self._layers, name, sync=self._sync)
         except OSError as error:
             raise translate(error, "prepare a layer") from error
 

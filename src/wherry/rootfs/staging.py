@@ -25,10 +25,11 @@ REMOVING = ".removing-"
 class DirectoryStaging:
     """A directory of ``layers`` while it is written (`wherry.rootfs.Staging`)."""
 
-    def __init__(self, layers: str, name: str) -> None:
+    def __init__(self, layers: str, name: str, *, sync: bool = True) -> None:
         self._layers = layers
         self._name = name
         self._committed = False
+        self._sync = sync
         self.path, self.fd = self._make()
 
     def _make(self) -> tuple[str, int]:
@@ -56,14 +57,15 @@ class DirectoryStaging:
         os.close(self.fd)
 
     def commit(self) -> None:
-        """Make it durable, then visible (docs/decisions/0041-layer-durability.md).
+        """Make it durable, unless somebody else sees to that, then visible (docs/decisions/0041-layer-durability.md).
 
         Raises `StorageFull`, `SystemFailure`.
         """
         from wherry.linux import sync
 
         try:
-            sync.file_system(self.fd)
+            if self._sync:
+                sync.file_system(self.fd)
             try:
                 os.rename(self.path, f"{self._layers}/{self._name}")
             except OSError as error:
@@ -71,7 +73,8 @@ class DirectoryStaging:
                     raise
                 return
             self._committed = True
-            sync_directory(self._layers)
+            if self._sync:
+                sync_directory(self._layers)
         except OSError as error:
             raise translate(error, "keep a layer") from error
 

@@ -27,12 +27,16 @@ _PIECE = 1 << 20
 
 
 class Content:
-    """The blobs of one store.  Any thread and any process may use it at the same time."""
+    """The blobs of one store.  Any thread and any process may use it at the same time.
 
-    __slots__ = ("_layout",)
+    Without ``sync`` whoever adds blobs has them synced (`wherry.store.unsynced`).
+    """
 
-    def __init__(self, layout: Layout) -> None:
+    __slots__ = ("_layout", "_sync")
+
+    def __init__(self, layout: Layout, *, sync: bool = True) -> None:
         self._layout = layout
+        self._sync = sync
 
     def path(self, digest: str) -> str:
         """Where a blob is, or would be.  ``digest`` must have been parsed: it becomes a path."""
@@ -107,9 +111,11 @@ class Content:
             path = self.path(digest)
             if not os.path.exists(path):
                 make_private(os.path.dirname(path))
-                os.fsync(lock.fd)
+                if self._sync:
+                    os.fsync(lock.fd)
                 os.rename(aside, path)
-                sync_directory(os.path.dirname(path))
+                if self._sync:
+                    sync_directory(os.path.dirname(path))
             return digest, size
         except OSError as error:
             raise translate(error, "write a blob") from error
@@ -148,7 +154,8 @@ class Content:
         and may raise.
         """
         algorithm, _, encoded = digests.parse(digest).partition(":")
-        return Writer(self.path(digest), f"{self._layout.ingest}/{algorithm}-{encoded}", digest, size, waiting)
+        aside = f"{self._layout.ingest}/{algorithm}-{encoded}"
+        return Writer(self.path(digest), aside, digest, size, waiting, self._sync)
 
 
 class Writer:
@@ -159,12 +166,15 @@ class Writer:
     without `commit` keeps what was written for the next one to go on from, unless it was wrong or the disk is full.
     """
 
-    def __init__(self, path: str, aside: str, digest: str, size: int, waiting: Callable[[], None] | None) -> None:
+    def __init__(
+        self, path: str, aside: str, digest: str, size: int, waiting: Callable[[], None] | None, sync: bool = True
+    ) -> None:
         self._path = path
         self._aside = aside
         self._lock = Lock(aside, waiting=waiting)
         self._hash: _Hash
         self._keep = True
+        self._sync = sync
         self.digest = digest
         self.size = size
         self.offset = 0
@@ -238,9 +248,11 @@ class Writer:
             found = f"{self._hash.name}:{self._hash.hexdigest()}"
             raise Corrupt(f"blob {self.digest} does not match its digest: it is {found}")
         try:
-            os.fsync(self._lock.fd)
+            if self._sync:
+                os.fsync(self._lock.fd)
             os.rename(self._aside, self._path)
-            sync_directory(os.path.dirname(self._path))
+            if self._sync:
+                sync_directory(os.path.dirname(self._path))
         except OSError as error:
             self._keep = False
             raise translate(error, "write a blob") from error

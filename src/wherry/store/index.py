@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from wherry.store.layout import Layout
 
 
-def write(layout: Layout, db: Database) -> None:
-    """Writes ``index.json`` for the images and names there are now.  Raises `StorageFull`, `SystemFailure`."""
+def write(layout: Layout, db: Database, *, sync: bool = True) -> None:
+    """Writes ``index.json`` for the images and names there are now, as `write_private` does.
+
+    Raises `StorageFull`, `SystemFailure`.
+    """
     try:
         with Lock(layout.locks + "/index"):
-            write_private(layout.index, render(db).encode())
+            write_private(layout.index, render(db).encode(), sync=sync)
     except OSError as error:
         raise translate(error, "write index.json") from error
 

@@ -31,6 +31,7 @@ class Layout:
         "root",
         "run",
         "run_containers",
+        "unsynced",
         "volumes",
     )
 
@@ -46,6 +47,7 @@ class Layout:
         self.containers = root + "/containers"
         self.volumes = root + "/volumes"
         self.cache = root + "/cache"
+        self.unsynced = root + "/unsynced"
         self.locks = run + "/locks"
         self.run_containers = run + "/containers"
         self.netns = run + "/netns"
@@ -129,8 +131,11 @@ def make_private(path: str) -> None:
     os.chmod(path, 0o700)
 
 
-def write_private(path: str, data: bytes) -> None:
-    """Replaces the file ``path`` by ``data``, mode 0600: readers, and what a crash leaves, see the old or the new."""
+def write_private(path: str, data: bytes, *, sync: bool = True) -> None:
+    """Replaces the file ``path`` by ``data``, mode 0600: readers, and what a crash leaves, see the old or the new.
+
+    Without ``sync`` a crash of the machine may leave anything.
+    """
     aside = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -138,14 +143,16 @@ def write_private(path: str, data: bytes) -> None:
             view = memoryview(data)
             while view:
                 view = view[os.write(fd, view) :]
-            os.fsync(fd)
+            if sync:
+                os.fsync(fd)
         finally:
             os.close(fd)
         os.rename(aside, path)
     except BaseException:
         os.unlink(aside)
         raise
-    sync_directory(os.path.dirname(path))
+    if sync:
+        sync_directory(os.path.dirname(path))
 
 
 def sync_directory(path: str) -> None:

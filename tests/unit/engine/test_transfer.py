@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +12,7 @@ from wherry import errors
 from wherry.engine import times, worker
 from wherry.engine.engine import Engine
 from wherry.engine.progress import Silent
-from wherry.engine.transfer import Crew, Growing, Meter, Restarted, Whole
+from wherry.engine.transfer import Crew, Follower, Growing, Meter, Restarted, Shared, Whole
 from wherry.errors import Cancelled, Corrupt, NotFound, SystemFailure, Unavailable
 from wherry.oci import digest
 
@@ -22,9 +23,9 @@ DIGEST = digest.of(BODY)
 class Reader(threading.Thread):
     """Reads a follower to its end."""
 
-    def __init__(self, growing: Growing) -> None:
+    def __init__(self, growing: Growing, shared: Shared) -> None:
         super().__init__(daemon=True)
-        self.follower = growing.follow()
+        self.follower = Follower(growing.reader(), shared, shared.generation)
         self.data = b""
         self.error: BaseException | None = None
         self.ended = False
@@ -41,10 +42,17 @@ class Reader(threading.Thread):
             self.follower.close()
 
 
-def test_followers_see_everything_and_the_end_when_it_is_verified(engine: Engine) -> None:
+@pytest.fixture
+def shared() -> Iterator[Shared]:
+    memory = Shared()
+    yield memory
+    memory.close()
+
+
+def test_followers_see_everything_and_the_end_when_it_is_verified(engine: Engine, shared: Shared) -> None:
     with engine.content.writer(DIGEST, len(BODY)) as writer:
-        growing = Growing(writer)
-        reader = Reader(growing)
+        growing = Growing(writer, shared)
+        reader = Reader(growing, shared)
         for start in range(0, len(BODY), 100_000):
             growing.write(BODY[start : start + 100_000])
         time.sleep(0.05)
@@ -54,44 +62,44 @@ def test_followers_see_everything_and_the_end_when_it_is_verified(engine: Engine
     assert reader.ended and reader.data == BODY
 
 
-def test_followers_of_a_resumed_blob_begin_at_its_beginning(engine: Engine) -> None:
+def test_followers_of_a_resumed_blob_begin_at_its_beginning(engine: Engine, shared: Shared) -> None:
     with engine.content.writer(DIGEST, len(BODY)) as writer:
         writer.write(BODY[:5000])
     with engine.content.writer(DIGEST, len(BODY)) as writer:
-        growing = Growing(writer)
+        growing = Growing(writer, shared)
         assert growing.offset == 5000
-        reader = Reader(growing)
+        reader = Reader(growing, shared)
         growing.write(BODY[5000:])
         growing.commit()
         reader.join(5)
     assert reader.data == BODY
 
 
-def test_a_restart_is_told(engine: Engine) -> None:
+def test_a_restart_is_told(engine: Engine, shared: Shared) -> None:
     with engine.content.writer(DIGEST, len(BODY)) as writer:
-        growing = Growing(writer)
+        growing = Growing(writer, shared)
         growing.write(b"wrong")
-        reader = Reader(growing)
-        while reader.follower.position < 5:
+        reader = Reader(growing, shared)
+        while shared.position < 5:
             time.sleep(0.01)
         growing.restart()
         reader.join(5)
         assert isinstance(reader.error, Restarted)
-        again = Reader(growing)
+        again = Reader(growing, shared)
         growing.write(BODY)
         growing.commit()
         again.join(5)
     assert again.data == BODY
 
 
-def test_a_wrong_blob_never_ends_for_its_followers(engine: Engine) -> None:
+def test_a_wrong_blob_never_ends_for_its_followers(engine: Engine, shared: Shared) -> None:
     with engine.content.writer(DIGEST, len(BODY)) as writer:
-        growing = Growing(writer)
-        reader = Reader(growing)
+        growing = Growing(writer, shared)
+        reader = Reader(growing, shared)
         growing.write(b"x" + BODY[1:])
-        with pytest.raises(Corrupt) as error:
+        with pytest.raises(Corrupt):
             growing.commit()
-        growing.fail(error.value)
+        growing.fail()
         reader.join(5)
     assert isinstance(reader.error, Cancelled)
     assert not reader.ended and not engine.content.has(DIGEST)
