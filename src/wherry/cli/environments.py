@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from wherry.cli.main import Call
     from wherry.env.lock import Lock
 
 
@@ -23,6 +24,45 @@ def read_lock(path: str) -> Lock:
     from wherry.env import locking
 
     return locking.load(Path(path))[0] if os.path.isdir(path) else locking.read(Path(path))
+
+
+def is_lock(source: str) -> bool:
+    """Whether a word of the command line is a folder or a lock, and not an image or a container."""
+    return os.path.exists(source) or source.endswith(".toml") or source.startswith((".", "/"))
+
+
+def read_any(source: str) -> Lock:
+    """The lock of a folder, or in a file, be it of its project or not.  Raises `NotFound`, `InvalidArgument`."""
+    from pathlib import Path
+
+    from wherry.env import locking
+    from wherry.env.inputs import project
+
+    path = Path(source)
+    if not path.is_dir():
+        return locking.read(path)
+    return locking.read(project.lock_path(path) or path / project.LOCK_NAMES[-1])
+
+
+def any_lock(call: Call, source: str) -> Lock:
+    """The lock of a folder, in a file, or that an image carries.  Raises `NotFound`, `InvalidArgument`."""
+    if is_lock(source):
+        return read_any(source)
+    from wherry.env.verify import lock_of
+    from wherry.store import images
+
+    return lock_of(images.resolve(call.engine().db, source))
+
+
+def locked_architecture(lock: Lock, platform: str) -> str:
+    """That of ``--platform``, else this machine's where the lock has it, else its first.  Raises `InvalidArgument`."""
+    from wherry.oci.platform import host
+
+    wanted = architecture(platform)
+    if wanted and wanted not in lock.architectures:
+        raise InvalidArgument(f"the lock is not for {wanted}, but for {' and '.join(lock.architectures)}")
+    own = host().architecture
+    return wanted or (own if own in lock.architectures else lock.architectures[0])
 
 
 def debian_mirrors(environ: Mapping[str, str]) -> tuple[str, ...]:

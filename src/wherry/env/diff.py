@@ -13,7 +13,8 @@ class Content(Record):
     """What an environment has, whatever it was read from.
 
     ``python`` is major and minor; ``packages`` and ``system`` are versions by name, ``sizes`` bytes by the name of a
-    package where they are known.  ``base`` is its name and what pins it.
+    package where they are known: of what is downloaded, or of what is ``installed``.  ``base`` is its name and what
+    pins it.
     """
 
     python: str
@@ -21,6 +22,7 @@ class Content(Record):
     packages: Mapping[str, str]
     system: Mapping[str, str]
     sizes: Mapping[str, int]
+    installed: bool
 
 
 class Change(Record):
@@ -43,7 +45,7 @@ def of_lock(lock: Lock, architecture: str) -> Content:
     if isinstance(lock.base, DebianBase):
         system = {one.name: one.version for one in lock.base.of(architecture)}
     sizes = {one.name: max((wheel.size for wheel in one.wheels), default=0) for one in packages}
-    return Content(lock.python, base_name(lock.base), {one.name: one.version for one in packages}, system, sizes)
+    return Content(lock.python, base_name(lock.base), {one.name: one.version for one in packages}, system, sizes, False)
 
 
 def base_name(base: DebianBase | ImageBase) -> str:
@@ -66,7 +68,8 @@ def compare(before: Content, after: Content) -> tuple[Change, ...]:
     ):
         for name in sorted({*one, *other}):
             if one.get(name) != other.get(name):
-                sizes = (before.sizes.get(name, 0), after.sizes.get(name, 0)) if kind == "package" else (0, 0)
+                known = kind == "package" and before.installed == after.installed
+                sizes = (before.sizes.get(name, 0), after.sizes.get(name, 0)) if known else (0, 0)
                 found.append(Change(kind, name, one.get(name, ""), other.get(name, ""), sizes))
     return tuple(found)
 

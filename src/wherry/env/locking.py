@@ -110,14 +110,18 @@ def read(path: Path) -> Lock:
 
 
 def write(path: Path, made: Lock) -> bool:
-    """Puts a lock into its file, whole or not at all; whether that changed anything.
+    """Puts a lock into its file, whole or not at all; whether that changed anything.  Raises what `put` does."""
+    return put(path, lock_file.write(made))
+
+
+def put(path: Path, text: str) -> bool:
+    """Puts a text into a file, whole or not at all; whether that changed anything.
 
     Raises `StorageFull`, `InvalidArgument` when the folder cannot be written.
     """
     import errno
     import os
 
-    text = lock_file.write(made)
     try:
         if path.exists() and path.read_bytes() == text.encode():
             return False

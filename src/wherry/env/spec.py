@@ -25,6 +25,7 @@ class Wishes(Record):
     system: tuple[str, ...] = ()
     index: str = ""
     cuda: str = ""
+    architectures: tuple[str, ...] = ARCHITECTURES
 
 
 class Spec(Record):

@@ -20,6 +20,7 @@ from wherry.engine.roots import image_root
 from wherry.engine.unpack import in_store
 from wherry.env import lock_file
 from wherry.env.assemble import LOCK_LABEL
+from wherry.env.root_files import FILE, content, names
 from wherry.env.wheels import PREFIX
 from wherry.errors import Corrupt, InvalidArgument, NotFound
 from wherry.linux import openat2
@@ -36,9 +37,7 @@ if TYPE_CHECKING:
     from wherry.store.images import ImageRow
 
 _PIECE = 1 << 20
-_LIMIT = 64 << 20  # bytes of a RECORD
 _OWN = re.compile(rf"{PREFIX}/(bin/python[0-9.]*|lib64|pyvenv\.cfg)")
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Problem(Record):
@@ -129,15 +128,15 @@ def _read(root: int) -> _Expected:
     files: dict[str, tuple[str, int, str]] = {}
     packages = []
     for site in _sites(root):
-        for directory in _names(root, site):
+        for directory in names(root, site):
             if not directory.endswith(".dist-info"):
                 continue
-            metadata = _content(root, f"{site}/{directory}/METADATA").decode(errors="replace")
+            metadata = content(root, f"{site}/{directory}/METADATA").decode(errors="replace")
             head = dict(re.findall(r"^(Name|Version): *(.*?) *$", metadata.partition("\n\n")[0], re.MULTILINE))
             name = re.sub(r"[-_.]+", "-", head.get("Name", "")).lower()
             packages.append((name, head.get("Version", "")))
             record = f"{site}/{directory}/RECORD"
-            for path, digest, size in _rows(_content(root, record).decode(errors="replace"), record):
+            for path, digest, size in _rows(content(root, record).decode(errors="replace"), record):
                 whole = posixpath.normpath(f"{site}/{path}")
                 if not whole.startswith(f"{PREFIX}/"):
                     raise Corrupt(f"/{record} lists /{whole}, which is not of the environment")
@@ -153,28 +152,8 @@ def _rows(text: str, name: str) -> Iterator[tuple[str, str, int]]:
 
 
 def _sites(root: int) -> list[str]:
-    found = [name for name in _names(root, f"{PREFIX}/lib") if re.fullmatch(r"python3\.[0-9]+", name)]
+    found = [name for name in names(root, f"{PREFIX}/lib") if re.fullmatch(r"python3\.[0-9]+", name)]
     return [f"{PREFIX}/lib/{name}/site-packages" for name in found]
-
-
-def _names(root: int, path: str) -> list[str]:
-    try:
-        fd = openat2.open_in(root, path, os.O_RDONLY | os.O_DIRECTORY, openat2.IN_ROOT | openat2.NO_SYMLINKS)
-    except OSError:
-        return []
-    try:
-        return sorted(os.listdir(fd))
-    finally:
-        os.close(fd)
-
-
-def _content(root: int, path: str) -> bytes:
-    try:
-        fd = openat2.open_in(root, path, _FILE, openat2.IN_ROOT | openat2.NO_SYMLINKS)
-    except OSError:
-        raise Corrupt(f"/{path} is missing, or no file") from None
-    with open(fd, "rb") as file:
-        return file.read(_LIMIT)
 
 
 def _check(root: int, expected: _Expected) -> tuple[list[Problem], int]:
@@ -194,7 +173,7 @@ def _check(root: int, expected: _Expected) -> tuple[list[Problem], int]:
 
 def _compare(root: int, path: str, digest: str, size: int) -> str:
     try:
-        fd = openat2.open_in(root, path, _FILE, openat2.IN_ROOT | openat2.NO_SYMLINKS)
+        fd = openat2.open_in(root, path, FILE, openat2.IN_ROOT | openat2.NO_SYMLINKS)
     except FileNotFoundError:
         return "missing"
     except OSError:  # a link, or not to be read even by root
@@ -221,8 +200,8 @@ def _walk(root: int, top: str) -> Iterator[str]:
     except OSError:
         return
     try:
-        for directory, _directories, names, at in os.fwalk(".", dir_fd=fd):
-            for name in names:
+        for directory, _directories, files, at in os.fwalk(".", dir_fd=fd):
+            for name in files:
                 yield posixpath.normpath(f"{top}/{directory}/{name}")
             for name in _directories:
                 if os.path.islink(f"/proc/self/fd/{at}/{name}"):

@@ -234,6 +234,8 @@ def test_wishes_alone() -> None:
     assert (found.lines, found.options) == (("--index-url https://i.example/",), Options(cuda="none"))
     with pytest.raises(NotSupported, match="--with"):
         project.from_wishes(Wishes(("./here",)))
+    with pytest.raises(InvalidArgument, match="s390x is not known"):
+        project.from_wishes(Wishes(("x",), architectures=("s390x",)))
     with pytest.raises(InvalidArgument, match="cuda"):
         project.from_wishes(Wishes(("x",), cuda="9"))
 

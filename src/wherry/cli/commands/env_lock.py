@@ -36,6 +36,7 @@ COMMAND = Command(
         ("index", "", "string", "", "With --with: URL of the package index"),
         ("offline", "", "bool", "", "Use no network but what uv has in its cache"),
         ("output", "o", "string", "", "File of the lock (default pylock.toml in the folder)"),
+        ("platform", "", "list", "", "With --with: platform, such as linux/amd64 (default that and linux/arm64)"),
         ("python", "", "string", "", "Version of Python, such as 3.11, where the project does not say"),
         ("quiet", "q", "bool", "", "Only print errors"),
         ("system", "", "list", "", "With --with: package of Debian to have in the base"),
@@ -80,9 +81,10 @@ def main(call: Call) -> int:
 
 
 def _spec(call: Call, folder: Path, old: Lock | None) -> Spec:
+    from wherry.cli.environments import architecture
     from wherry.env import locking
     from wherry.env.inputs import project
-    from wherry.env.spec import Wishes
+    from wherry.env.spec import ARCHITECTURES, Wishes
     from wherry.errors import Conflict, InvalidArgument
 
     packages = tuple(call.get("with", ()))
@@ -98,8 +100,9 @@ def _spec(call: Call, folder: Path, old: Lock | None) -> Spec:
             system=tuple(call.get("system", ())),
             index=call.get("index", ""),
             cuda=call.get("cuda", ""),
+            architectures=tuple(sorted({architecture(each) for each in call.get("platform", ())})) or ARCHITECTURES,
         ))  # fmt: skip
-    for name in ("system", "index", "cuda"):
+    for name in ("system", "index", "cuda", "platform"):
         if call.get(name):
             raise InvalidArgument(f"--{name} goes with --with; of a project it is an option in [tool.wherry.env]")
     kept = locking.wishes_of(old, folder) if old else Wishes()

@@ -10,6 +10,7 @@ from typing import Any
 from wherry.env.debian import releases
 from wherry.env.inputs import conda, options, pyproject, requirements
 from wherry.env.inputs.table import Table
+from wherry.env.lock import MACHINES
 from wherry.env.spec import Spec, Wishes
 from wherry.errors import Conflict, InvalidArgument, NotFound
 from wherry.oci import digest
@@ -24,6 +25,9 @@ def from_wishes(wishes: Wishes) -> Spec:
     """What the command line asks for alone: ``--with`` and its companions.  Raises `InvalidArgument`."""
     for each in wishes.packages:
         requirements.check(each, "--with")
+    for each in wishes.architectures:
+        if each not in MACHINES:
+            raise InvalidArgument(f"--platform: {each} is not known", hint=f"known are {' and '.join(MACHINES)}")
     table = Table({"cuda": wishes.cuda} if wishes.cuda else {}, "command line")
     python, base = target(wishes.python, wishes.base, "", "command line")
     return _checked(Spec(
@@ -31,6 +35,7 @@ def from_wishes(wishes: Wishes) -> Spec:
         base=base,
         requirements=tuple(sorted(dict.fromkeys(" ".join(each.split()) for each in wishes.packages))),
         system=options.system(wishes.system, "--system"),
+        architectures=wishes.architectures,
         lines=options.index_lines(wishes.index),
         options=options.image({}, "", "", wishes.cuda, table),
         source="--with",
