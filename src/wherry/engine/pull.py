@@ -136,7 +136,7 @@ def _repository(name: Reference) -> str:
 def _unchanged(engine: Engine, client: Client, name: Reference, wanted: Platform | None) -> Pulled | None:
     """The result when the name still points at an image that is here; then one request is all a pull takes."""
     row = images.by_name(engine.db, name)
-    if row is None or not whole(engine, row):
+    if row is None or not unpack.is_here(engine, row):
         return None
     if wanted is not None and platform.normal(wanted) != platform.normal(platform.parse(row.platform)):
         return None
@@ -146,15 +146,6 @@ def _unchanged(engine: Engine, client: Client, name: Reference, wanted: Platform
     if not target or client.head(name).digest != target:
         return None
     return Pulled(str(name), row.id, target, False)
-
-
-def whole(engine: Engine, row: images.ImageRow) -> bool:
-    """Whether every blob and every layer of an image is in place."""
-    from wherry.store.gc import image_blobs
-
-    return all(unpack.is_unpacked(engine, diff_id) for diff_id in row.diff_ids) and all(
-        engine.content.has(digest) for digest in image_blobs(engine.content, row)
-    )
 
 
 class _Pull:

@@ -13,6 +13,7 @@ from wherry.layers.apply import ApplyOptions
 from wherry.layers.source import Source
 from wherry.oci import digest as digests
 from wherry.store import layers
+from wherry.store.gc import image_blobs
 from wherry.store.locks import Lock
 
 TYPE_CHECKING = False
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from wherry.engine.engine import Engine
     from wherry.layers.compression import Readable
+    from wherry.store.images import ImageRow
     from wherry.store.layers import LayerRow
 
     T = TypeVar("T")
@@ -78,6 +80,13 @@ class Here:
         with Source(compression.reader(self._stream)) as source:
             source.finish()
             return source.digest
+
+
+def is_here(engine: Engine, row: ImageRow) -> bool:
+    """Whether every blob and every layer of an image is in place."""
+    return all(is_unpacked(engine, diff_id) for diff_id in row.diff_ids) and all(
+        engine.content.has(digest) for digest in image_blobs(engine.content, row)
+    )
 
 
 def unpack(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry.engine.pull import pull, whole
+from wherry.engine.unpack import is_here
 from wherry.errors import InvalidArgument
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
@@ -24,8 +24,10 @@ def from_registry(engine: Engine, base: ImageBase, architecture: str, progress: 
     name = references.parse(base.reference).replace(tag="", digest=base.digest)
     wanted = platforms.normal(platforms.Platform("linux", architecture))
     row = images.by_name(engine.db, name)
-    if row is not None and _suits(row, wanted) and whole(engine, row):
+    if row is not None and _suits(row, wanted) and is_here(engine, row):
         return row
+    from wherry.engine.pull import pull
+
     pulled = pull(engine, str(name), platform=f"linux/{architecture}", progress=progress)
     row = images.resolve(engine.db, pulled.image_id)
     if not _suits(row, wanted):
