@@ -20,11 +20,14 @@ from wherry.store import images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from packaging.tags import Tag
 
     from wherry.engine.engine import Engine
     from wherry.engine.progress import Progress
     from wherry.env.debian.mirrors import Mirrors
+    from wherry.env.fetch import Remote
     from wherry.env.interpreter import Interpreter
     from wherry.env.layering import Part
     from wherry.env.lock import LockedFile, LockedPackage
@@ -60,6 +63,7 @@ def build(
     `StorageFull`.  Nothing of the image is there then; what has been downloaded stays for the next attempt.
     """
     from wherry.engine.progress import Silent
+    from wherry.env.debian.image import forget
     from wherry.env.debian.mirrors import find as find_mirrors
 
     architecture = architecture or platforms.host().architecture
@@ -77,7 +81,13 @@ def build(
             if images.by_name(engine.db, name) != known:
                 tag(engine, known.id, str(name))
         return Built(known.id, known.manifest, False)
-    row = _build(engine, lock, text, wanted, architecture, find_mirrors(debian_mirrors), progress or Silent())
+    unneeded: set[str] = set()
+    try:
+        making = _Making(engine, lock, architecture, find_mirrors(debian_mirrors), progress or Silent(), unneeded)
+        row = making.image(text, wanted)
+    finally:
+        for image_id in unneeded:
+            forget(engine, image_id)
     cache.write(place, row.id.encode())
     return Built(row.id, row.manifest, True)
 
@@ -101,71 +111,128 @@ def _known(engine: Engine, place: str) -> ImageRow | None:
     return row if row is not None and engine.content.has(row.manifest) else None
 
 
-def _build(
-    engine: Engine, lock: Lock, text: str, names: tuple[Reference, ...], architecture: str, mirrors: Mirrors,
-    progress: Progress,
-) -> ImageRow:  # fmt: skip
-    from wherry.env.assemble import Settings, assemble
-    from wherry.env.debian.image import forget
-    from wherry.env.debian.package import DebianBase
+class _Making:
+    """One image to be made.  ``unneeded`` gets the ids of images that come about on the way, which nobody asked for."""
 
-    base, interpreter = _base(engine, lock, architecture, mirrors, progress)
-    parts = _fetched(engine, lock, interpreter, architecture, progress)
-    options = lock.options
-    settings = Settings(text, tuple([f"{name}={value}" for name, value in options.env]), options.user, options.workdir)
-    row = images.resolve(engine.db, assemble(engine, base, interpreter, parts, settings, names, progress))
-    if isinstance(lock.base, DebianBase):  # its image was made for this one, and is made of the same layers again
-        for made in {base.id, interpreter.image_id}:
-            forget(engine, made)
-    return row
+    def __init__(
+        self, engine: Engine, lock: Lock, architecture: str, mirrors: Mirrors, progress: Progress, unneeded: set[str]
+    ) -> None:  # fmt: skip
+        self._engine = engine
+        self._lock = lock
+        self._architecture = architecture
+        self._mirrors = mirrors
+        self._progress = progress
+        self._unneeded = unneeded
+        self._directory = cache.directory(engine)
 
+    def image(self, text: str, names: tuple[Reference, ...]) -> ImageRow:
+        """The image, made or found; ``text`` is the lock's."""
+        from wherry.env.assemble import Settings, assemble
 
-def _base(
-    engine: Engine, lock: Lock, architecture: str, mirrors: Mirrors, progress: Progress
-) -> tuple[ImageRow, Interpreter]:  # fmt: skip
-    """The base image, and its Python; for another architecture than this machine's, that of its twin for this one."""
-    from wherry.env import base, interpreter
-    from wherry.env.debian.image import base_image
-    from wherry.env.lock import ImageBase
+        base, interpreter = self._base()
+        parts = self._parts(interpreter)
+        options = self._lock.options
+        env = tuple([f"{name}={value}" for name, value in options.env])
+        settings = Settings(text, env, options.user, options.workdir)
+        made = assemble(self._engine, base, interpreter, parts, settings, names, self._progress)
+        return images.resolve(self._engine.db, made)
 
-    def get(machine: str) -> ImageRow:
-        if isinstance(lock.base, ImageBase):
-            return base.from_registry(engine, lock.base, machine, progress)
-        return base_image(engine, lock.base, machine, mirrors, progress)
+    def _base(self) -> tuple[ImageRow, Interpreter]:
+        """The base image, and its Python; for another architecture than this machine's, that of its twin for this."""
+        from wherry.env import interpreter
 
-    here = platforms.host().architecture
-    twin = get(here)
-    found = interpreter.find(engine, cache.directory(engine), twin, lock.python)
-    return twin if architecture == here else get(architecture), found
+        here = platforms.host().architecture
+        twin = self._base_for(here)
+        found = interpreter.find(self._engine, self._directory, twin, self._lock.python)
+        return twin if self._architecture == here else self._base_for(self._architecture), found
 
+    def _base_for(self, architecture: str) -> ImageRow:
+        from wherry.env import base
+        from wherry.env.debian.image import base_image
+        from wherry.env.lock import ImageBase
 
-def _fetched(engine: Engine, lock: Lock, interpreter: Interpreter, architecture: str, progress: Progress) -> list[Part]:
-    """The wheels of the lock's packages, here and verified."""
-    from wherry.env import wheel_tags
-    from wherry.env.fetch import Remote, fetch_all
-    from wherry.env.layering import Part
+        wanted = self._lock.base
+        if isinstance(wanted, ImageBase):
+            return base.from_registry(self._engine, wanted, architecture, self._progress)
+        row = base_image(self._engine, wanted, architecture, self._mirrors, self._progress)
+        self._unneeded.add(row.id)  # the image that is built on it is made of the same layers
+        return row
 
-    tags = wheel_tags.supported(lock.python, architecture, interpreter.libc)
-    ranks = {tag: number for number, tag in reversed(list(enumerate(tags)))}
-    chosen: list[tuple[LockedPackage, LockedFile]] = []
-    for package in lock.of(architecture):
-        name = wheel_tags.best([wheel.name for wheel in package.wheels], ranks)
-        if not name:
-            raise _unsuitable(package, interpreter, architecture)
-        file = next(wheel for wheel in package.wheels if wheel.name == name)
-        wheel_tags.check(file.name, package.name, package.version)
-        chosen.append((package, file))
-    directory = cache.directory(engine)
-    files = []
-    for package, file in chosen:
-        os.makedirs(f"{directory}/wheels/{file.sha256}", 0o700, exist_ok=True)
-        path = f"{directory}/wheels/{file.sha256}/{file.name}"
-        files.append(Remote(f"{package.name} {package.version}", file.url, file.sha256, file.size, path))
-    fetch_all(engine, files, progress)
-    return [
-        Part(package.name, package.version, remote.path, file.sha256, os.stat(remote.path).st_size)
-        for (package, file), remote in zip(chosen, files, strict=True)
-    ]
+    def _parts(self, interpreter: Interpreter) -> list[Part]:
+        """The wheels of the lock's packages, here and verified; those of sources are built."""
+        from wherry.env import wheel_tags
+        from wherry.env.fetch import fetch_all
+        from wherry.env.layering import Part
+
+        tags = wheel_tags.supported(self._lock.python, self._architecture, interpreter.libc)
+        ranks = {tag: number for number, tag in reversed(list(enumerate(tags)))}
+        chosen: list[tuple[LockedPackage, LockedFile]] = []
+        for package in self._lock.of(self._architecture):
+            name = wheel_tags.best([wheel.name for wheel in package.wheels], ranks)
+            file = next((wheel for wheel in package.wheels if wheel.name == name), package.sdist)
+            if file is None:
+                raise _unsuitable(package, interpreter, self._architecture)
+            if file is not package.sdist:
+                wheel_tags.check(file.name, package.name, package.version)
+            chosen.append((package, file))
+        files = [self._remote(package, file) for package, file in chosen]
+        fetch_all(self._engine, files, self._progress)
+        sources = [package for package, file in chosen if file is package.sdist]
+        built = self._built(interpreter, ranks, sources) if sources else {}
+        parts = []
+        for (package, file), remote in zip(chosen, files, strict=True):
+            path, digest = built.get(package.name, (remote.path, file.sha256))
+            parts.append(Part(package.name, package.version, path, digest, os.stat(path).st_size))
+        return parts
+
+    def _remote(self, package: LockedPackage, file: LockedFile) -> Remote:
+        from wherry.env.fetch import Remote
+
+        place = f"{self._directory}/wheels/{file.sha256}"
+        os.makedirs(place, 0o700, exist_ok=True)
+        return Remote(f"{package.name} {package.version}", file.url, file.sha256, file.size, f"{place}/{file.name}")
+
+    def _built(
+        self, interpreter: Interpreter, ranks: dict[Tag, int], packages: Sequence[LockedPackage]
+    ) -> dict[str, tuple[str, str]]:
+        """The wheels built of source distributions, by the packages' names, and their hashes."""
+        from wherry.env.sdist import Builder, Source
+
+        builder = Builder(
+            self._engine,
+            self._lock,
+            interpreter,
+            ranks,
+            self._architecture,
+            self._environment(interpreter.libc),
+            self._progress,
+        )
+        found = {}
+        for package in packages:
+            assert package.sdist is not None
+            remote = self._remote(package, package.sdist)
+            source = Source(remote.item, package.name, package.version, remote.path, remote.sha256)
+            path = builder.wheel(source)
+            with open(path, "rb") as wheel:
+                found[package.name] = path, hashlib.file_digest(wheel, "sha256").hexdigest()
+        return found
+
+    def _environment(self, libc: str) -> Callable[[tuple[str, ...]], str]:
+        """A function that gives the image in which a build has what it requires, on the same base."""
+        from wherry.env.sdist import build_lock
+
+        here = platforms.host().architecture
+        known: dict[tuple[str, ...], str] = {}
+
+        def image(requirements: tuple[str, ...]) -> str:
+            if requirements not in known:
+                lock = build_lock(self._lock, here, libc, requirements)
+                making = _Making(self._engine, lock, here, self._mirrors, self._progress, self._unneeded)
+                known[requirements] = making.image(lock_file.write(lock), ()).id
+                self._unneeded.add(known[requirements])
+            return known[requirements]
+
+        return image
 
 
 def _unsuitable(package: LockedPackage, interpreter: Interpreter, architecture: str) -> InvalidArgument:

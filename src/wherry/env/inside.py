@@ -82,3 +82,35 @@ sys.exit(1 if any([os.waitpid(child, 0)[1] for child in children]) else 0)
 The same source gives the same bytes whatever was compiled before it.  A source that does not compile (a template, or
 one for another version) has none.
 """
+
+BUILD = """\
+import importlib, json, os, sys, tarfile, zipfile
+name, wanted, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+os.environ.update(HOME="/tmp", TMPDIR="/tmp")
+os.makedirs("/tmp/source")
+if name.endswith(".zip"):
+    with zipfile.ZipFile("/run/in/" + name) as archive:
+        archive.extractall("/tmp/source")
+else:
+    with tarfile.open("/run/in/" + name) as archive:
+        if hasattr(tarfile, "data_filter"):
+            archive.extractall("/tmp/source", filter="data")
+        else:
+            archive.extractall("/tmp/source")
+tops = os.listdir("/tmp/source")
+if len(tops) != 1:
+    sys.exit("the source distribution has %d top directories, not one" % len(tops))
+os.chdir("/tmp/source/" + tops[0])
+sys.path[:] = [os.path.abspath(path) for path in settings["path"]] + [path for path in sys.path if path]
+module, _, attributes = settings["backend"].partition(":")
+backend = importlib.import_module(module)
+for attribute in filter(None, attributes.split(".")):
+    backend = getattr(backend, attribute)
+if wanted == "requires":
+    found = getattr(backend, "get_requires_for_build_wheel", lambda settings: [])({})
+    with open("/run/out/requires.json", "w") as out:
+        json.dump(list(found), out)
+else:
+    backend.build_wheel("/run/out", {})
+"""
+"""Builds a wheel of a source distribution (PEP 517), or writes what its backend needs for that besides."""
