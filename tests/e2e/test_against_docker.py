@@ -22,6 +22,7 @@ from support import compared, images, needs
 from support.command import Wherry
 from support.compared import Case
 from support.dockerd import Dockerd, NotHere
+from support.plain import complaint, plain
 
 SEEN = Path(__file__).parent.parent / "golden/docker/compared.json"
 pytestmark = [pytest.mark.needs("root", "dockerd", "debian", "busybox"), pytest.mark.xdist_group("dockerd")]
@@ -125,25 +126,6 @@ def words(step: str, directory: Path, name: str) -> tuple[list[str], bytes]:
     for word in shlex.split(command.removeprefix("R ")):
         found.append(re.sub(r"\bDIR\b", str(directory), word).replace("NAME", name))
     return found, text.strip().encode() + b"\n" if text else b""
-
-
-def plain(text: str, directory: Path) -> str:
-    """Without what is never the same: ids, paths and the engines' own names."""
-    text = text.replace("\r\n", "\n").replace(str(directory), "DIR")
-    text = re.sub(r"\b[0-9a-f]{64}\b", "ID", text)
-    text = re.sub(r"\b[0-9a-f]{12}\b", "id", text)
-    return re.sub(r"uid=7\d{7,},gid=7\d{7,}|,idmapped", "", text)
-
-
-def complaint(text: str) -> str:
-    """The error without the engines' prefixes and hints; all of what the container itself wrote."""
-    prefix = r"(docker: |wherry: |Error response from daemon: |Error: |Error processing tar file\(exit status 1\): )+"
-    if not re.match(prefix, text):
-        return text.replace("docker", "wherry").strip()
-    text = re.sub("^" + prefix, "", text).partition("\n")[0]
-    text = re.sub(r"^failed to create (task|shim task).*unable to start container process: ", "", text)
-    text = text.removesuffix(": unknown").replace("error during container init: ", "")
-    return text.replace("docker", "wherry").lower()
 
 
 def outcome(process: subprocess.Popen[bytes], directory: Path) -> Outcome:

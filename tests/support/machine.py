@@ -28,6 +28,7 @@ def machine() -> Iterator[Machine]:
         host.cable("wan0", outside, "wan0")
         host.ip("address add 10.9.0.1/24 dev wan0", "route add default via 10.9.0.2")
         outside.ip("address add 10.9.0.2/24 dev wan0")
+        outside.write("ipv4/ip_forward", "1")  # so that it says what it has no route to
         host.write("ipv4/ip_forward", "0")  # else the first namespace's
         wherry = Wherry.make()
         wherry.prefix = ("nsenter", f"--net={host.path}", "--")

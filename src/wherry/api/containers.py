@@ -41,7 +41,7 @@ async def create(request: web.Request) -> web.Response:
     asked = query(request)
     name = asked.text("name")
     answer = await request.app[API].work("create", await body(request), name, asked.text("platform"))
-    return json_response({"Id": answer.value, "Warnings": []}, 201)
+    return json_response(answer.value, 201)
 
 
 async def inspect(request: web.Request) -> web.Response:

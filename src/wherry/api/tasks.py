@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from wherry.engine.paths import Paths
 
 
-def create(engine: Engine, _worker: Worker, body: bytes, name: str, platform: str) -> str:
-    """``POST /containers/create``; the id."""
+def create(engine: Engine, _worker: Worker, body: bytes, name: str, platform: str) -> dict[str, Any]:
+    """``POST /containers/create``; the id, and what of the request has no effect."""
     from wherry.api.container_request import options_of
     from wherry.api.fields import parse
+    from wherry.container.modes import warnings
     from wherry.engine.create import create
     from wherry.engine.progress import Silent
     from wherry.engine.run import get_image
@@ -35,7 +36,7 @@ def create(engine: Engine, _worker: Worker, body: bytes, name: str, platform: st
     with Undo() as undo:
         record = create(engine, options, get_image(engine, options, Silent()), undo)
         undo.keep()
-    return record.id
+    return {"Id": record.id, "Warnings": list(warnings(options))}
 
 
 def start(engine: Engine, worker: Worker, name: str, attached: list[tuple[bool, bool, bool] | None]) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wherry.container.record import MountPoint
 
 _LAST_ID = 65535  # of a container's own range: wherry.container.record.ID_COUNT
+_NETWORK_CAPABILITIES = ("CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_NET_BROADCAST")
 _JOINED = (("network", "network_mode"), ("ipc", "ipc_mode"), ("pid", "pid_mode"))
 
 
@@ -110,7 +111,8 @@ def own_user_namespace(
     ``layers``: the image's layers can be id-mapped here; ``binds``: the kernel and the OCI runtime in use can id-map
     binds; ``without``: destinations of ``mounts`` on file systems that cannot; ``beyond``: those that belong to ids
     outside the range, as ``--user`` and ``--group-add`` may ask for.  A container that would see the files of its
-    volumes as nobody's is worse than one with host ids, which is what Docker gives: so that is the fallback.
+    volumes as nobody's is worse than one with host ids, which is what Docker gives: so that is the fallback.  So it is
+    for one on the host's network whose capabilities are about networks: they would be void there.
     """
     if options.userns_mode == "host" or options.privileged:
         return UserNamespace(False)
@@ -124,10 +126,27 @@ def own_user_namespace(
             return UserNamespace(False, f"{destination}: its file system has no id-mapped mounts")
         if destination in beyond:
             return UserNamespace(False, f"{destination}: it belongs to an id above {_LAST_ID}")
+    if options.network_mode == "host" and options.userns_mode != "private" and _has_network_capabilities(options):
+        return UserNamespace(False, "--network host: capabilities are void on a network of another user namespace")
     for text in (*options.user.split(":"), *options.group_add):
         if len(text) > 4 and text.isascii() and text.isdigit() and int(text) > _LAST_ID:
             return UserNamespace(False, f"id {text}: a range of host ids ends at {_LAST_ID}")
     return UserNamespace(True)
+
+
+def _has_network_capabilities(options: ContainerOptions) -> bool:
+    """Whether the kernel would ask for the container's capabilities when it uses the network (capabilities(7))."""
+    from wherry.container.capabilities import choose
+
+    granted = choose(options.cap_add, options.cap_drop, privileged=options.privileged)
+    return any(name in granted for name in _NETWORK_CAPABILITIES)
+
+
+def warnings(options: ContainerOptions) -> tuple[str, ...]:
+    """What of the options has no effect, in Docker's words."""
+    if options.network_mode == "host" and (options.port_bindings or options.publish_all):
+        return ("Published ports are discarded when using host network mode",)
+    return ()
 
 
 def namespaces(options: ContainerOptions, paths: dict[str, str], *, user: bool) -> list[dict[str, Any]]:

@@ -101,7 +101,7 @@ def disconnect(engine: Engine, name: str, container: str, *, force: bool = False
             return
         raise
     record = load(row)
-    if network.driver == "host":
+    if network.driver == "host" and record.options.network_mode == "host":
         raise Conflict("container cannot be disconnected from host network or connected to host network")
     own = [one for one in networks.endpoints_of(engine.db, record.id) if one.network_id == network.id]
     if not own:

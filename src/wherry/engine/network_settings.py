@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def describe(engine: Engine, record: ContainerRecord, state: State) -> dict[str, Any]:
     """The networks of a container as they are now; addresses only while it runs."""
     shown = places(engine, record)
-    first = shown.get(record.options.network_mode, {}) if record.options.network_mode == "bridge" else {}
+    first = shown.get("bridge", {})  # whatever else it is connected to
     has_own = state.running and not container_of(record.options.network_mode)
     return {
         "Bridge": "",

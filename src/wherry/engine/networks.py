@@ -13,6 +13,7 @@ from wherry.engine import bridges, events
 from wherry.engine.places import DEFAULT
 from wherry.engine.prune import allowed, keeps, until
 from wherry.errors import Conflict, Forbidden, InvalidArgument, NotFound, NotSupported
+from wherry.linux import links
 from wherry.linux.netlink import Socket
 from wherry.network import bridge
 from wherry.network.addresses import first_host, free_subnet, private_ipv6
@@ -46,9 +47,9 @@ def create(engine: Engine, request: NetworkRequest) -> str:
     if engine.rootless:
         raise NotSupported("networks need root", hint="use --network none, host or container:NAME")
     network = configured(_asked(request))
-    if network.parent and network.driver != "bridge":
-        _check_parent(network)
     with bridges.alone(engine), bridges.host_lock(), Socket() as host:
+        if network.parent and network.driver != "bridge":
+            _check_parent(host, network)
         used = bridge.taken(host) if network.driver == "bridge" else []
         network = _with_subnets(engine, network, used)
         with engine.db.transaction():
@@ -112,9 +113,9 @@ def _with_subnets(engine: Engine, network: Network, used: list[str]) -> Network:
     return network.replace(subnets=tuple(found))
 
 
-def _check_parent(network: Network) -> None:
+def _check_parent(host: Socket, network: Network) -> None:
     """The host's interface must be there: nothing is made for a network that cannot work."""
-    if not os.path.exists(f"/sys/class/net/{network.parent}"):
+    if links.find(host, network.parent) is None:
         raise InvalidArgument(
             f"invalid subinterface vlan name {network.parent}: the interface does not exist",
             hint="--opt parent= names an interface of this host",

@@ -106,6 +106,8 @@ def check(network: Network, settings: EndpointSettings) -> None:
     if network.driver in ("host", "null"):
         if settings.mac:
             raise InvalidArgument(f"conflicting options: mac-address and the network mode {network.name}")
+        if settings.ipv4 or settings.ipv6:
+            raise InvalidArgument("user specified IP address is supported on user defined networks only")
         if settings != EndpointSettings():
             raise InvalidArgument(f"conflicting options: addresses and names, and the network mode {network.name}")
         return

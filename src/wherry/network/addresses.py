@@ -43,7 +43,7 @@ class Range:
     def __init__(self, text: str) -> None:
         """Raises `InvalidArgument` for what is not "address/prefix"."""
         host, slash, prefix = text.partition("/")
-        packed = _packed(host)
+        packed = _packed(host) if slash else b""
         self.bits = len(packed) * 8
         if not slash or not prefix.isascii() or not prefix.isdigit() or int(prefix) > self.bits:
             raise InvalidArgument(f"invalid CIDR address: {text}", hint="write for example 172.30.0.0/16")

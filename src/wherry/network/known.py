@@ -37,20 +37,21 @@ class Names:
 
 
 def read(db: Database, container_id: str) -> Known:
-    """The names of all running containers that share a network with this one."""
+    """The names of all running containers that share a network with this one; by way of the network that is also the
+    way out where there are several, and of internal ones last, as in Docker."""
     addresses: list[ByName] = []
     names: dict[str, str] = {}
     forwards = False
-    for place in networks.endpoints_of(db, container_id):
-        if not place.active:
-            continue
-        network = from_row(networks.find(db, place.network_id))
+    active = [place for place in networks.endpoints_of(db, container_id) if place.active]
+    found = [(from_row(networks.find(db, place.network_id)), place) for place in active]
+    found.sort(key=lambda one: (one[0].internal, -endpoint_from(one[1].record).gateway_priority, one[0].name))
+    for network, place in found:
         forwards = forwards or not network.internal
         if network.name == DEFAULT:
             continue
-        found = _members(db, network)
-        addresses.append(_by_name(network, found, settings_from(place.settings).links))
-        for called, own in found:
+        members = _members(db, network)
+        addresses.append(_by_name(network, members, settings_from(place.settings).links))
+        for called, own in members:
             for address in own:
                 names.setdefault(address, f"{called[0]}.{network.name}")
     return Known(tuple(addresses), names, forwards)

@@ -162,6 +162,9 @@ def test_user_namespace_is_the_default_and_falls_back() -> None:
     assert own(ContainerOptions(), (bind,), binds=False).reason.startswith("/d:")
     assert own(ContainerOptions(), (bind,), without=("/d",)).reason.startswith("/d:")
     assert own(ContainerOptions(), (bind,), beyond=("/d",)).reason == "/d: it belongs to an id above 65535"
+    assert "--network host" in own(ContainerOptions(network_mode="host")).reason
+    assert own(ContainerOptions(network_mode="host", cap_drop=("ALL",))).own
+    assert own(ContainerOptions(network_mode="host", userns_mode="private")).own
     for inside in ("65535:65535", "0", "alice:staff", "", "a99999"):
         assert own(ContainerOptions(user=inside, group_add=("65535", "wheel"))).own
     for options in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry.cli.commands.run import when_pulling
+from wherry.cli.commands.run import warn, when_pulling
 from wherry.cli.container_options import CHECKS, OPTIONS, UNSUPPORTED, build
 from wherry.cli.parser import Command
 from wherry.errors import WherryError
@@ -36,6 +36,7 @@ def main(call: Call) -> int:
     from wherry.engine.run import make
 
     options = build(call)
+    warn(options)
     create = call.verb(make)
     try:
         identity = create(options, when_pulling(call))

@@ -38,6 +38,8 @@ COMMAND = Command(
 def main(call: Call) -> int:
     """Runs a container; in the foreground, its exit status is the container's."""
     options = build(call)
+    if options.network_mode == "host":
+        warn(options)
     if call.get("detach"):
         from wherry.engine.run import run_detached
 
@@ -59,6 +61,14 @@ def main(call: Call) -> int:
 
         streams = streams.replace(detach_keys=detach_keys(call.values["detach-keys"]))
     return call.verb(run)(options, streams, when_pulling(call))
+
+
+def warn(options: ContainerOptions) -> None:
+    """Say what has no effect."""
+    from wherry.container.modes import warnings
+
+    for text in warnings(options):
+        print(f"WARNING: {text}", file=sys.stderr)
 
 
 def when_pulling(call: Call) -> Progress:
