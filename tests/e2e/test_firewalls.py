@@ -113,6 +113,7 @@ def test_beside(there: Machine, program: type[Firewall]) -> None:
         assert before
         seen = Seen(there)
         assert firewall.rules() == before
+        assert firewall.warning in there.wherry.ok("info")
         seen.is_closed()
         assert seen.comes_out_as("near") == ""  # every table has a say, and this one forwards for nobody
         (table,) = [name for name in there.host.run("nft", "list", "tables").split() if name.startswith("wherry")]

@@ -255,7 +255,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
     archive = images.busybox().docker_archive(tmp_path_factory.mktemp("walk") / "busybox.tar", "busybox:latest")
     with machine() as theirs, machine() as ours:
         try:
-            docker = Dockerd(("nsenter", f"--net={theirs.host.path}", "--"), bridge=True)
+            docker = Dockerd(prefix=("nsenter", f"--net={theirs.host.path}", "--"), networks=True)
         except NotHere:
             pytest.skip(needs.reason("dockerd"))
         try:

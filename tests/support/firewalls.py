@@ -37,7 +37,7 @@ class Firewall:
     """See the module."""
 
     title = ""
-    table = ""  # what its tables have in their listing, and nobody else's
+    warning = "chain FORWARD of table ip filter drops what it does not know"
 
     def __init__(self, machine: Namespace) -> None:
         self.machine = machine
@@ -91,6 +91,7 @@ class Firewalld(Firewall):
     """Debian's, with a message bus of its own and its default zone, public."""
 
     title = "firewalld"
+    warning = "chain filter_FORWARD of table inet firewalld drops what it does not know"
 
     def start(self) -> None:
         self._running: list[subprocess.Popen[bytes]] = []

@@ -164,6 +164,17 @@ def _choose(engine: Engine, network: Network, used: list[str]) -> Network:
     return network.replace(subnets=(Subnet(subnet, first_host(subnet)),))
 
 
+def default_subnets(engine: Engine, used: list[str]) -> list[str]:
+    """What is left to the default network, which takes its subnet when it is first used: Docker's has the first one."""
+    network = _default(engine, from_row(networks.find(engine.db, DEFAULT)))
+    if network.subnets:
+        return [one.subnet for one in network.subnets]
+    try:
+        return [one.subnet for one in _choose(engine, network, used).subnets]
+    except WherryError:
+        return []  # every subnet is in use; told when the default network is to be made
+
+
 def subnets_of(engine: Engine, *, without: str = "") -> list[str]:
     """The subnets of this store's networks, up or not."""
     rows = [row for row in networks.list_all(engine.db) if row.id != without]

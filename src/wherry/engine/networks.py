@@ -103,7 +103,8 @@ def _with_subnets(engine: Engine, network: Network, used: list[str]) -> Network:
     found = list(network.subnets)
     if network.enable_ipv4 and network.ipv4 is None:
         pools = load(engine.paths.config).pools
-        text = free_subnet([pool for pool in pools if ":" not in pool.base], [*used, *own])
+        kept = bridges.default_subnets(engine, [*used, *own])
+        text = free_subnet([pool for pool in pools if ":" not in pool.base], [*used, *own, *kept])
         found.append(Subnet(text, first_host(text)))
     if network.enable_ipv6 and network.ipv6 is None:
         text = private_ipv6(network.id)
