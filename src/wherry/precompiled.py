@@ -10,16 +10,21 @@ It is trusted as the ``.pyc`` files are, which lie in the same directory.
 
 import marshal
 import sys
-from posix import O_CLOEXEC, O_RDONLY, fstat, open, pread, stat
+import time
+from posix import O_CLOEXEC, O_RDONLY, close, open, pread, stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any
 
+    Index = dict[str, tuple[bool, int, int, int, int]]  # is a package; the source's time and size; offset, length
+
 _FORMAT = 2
 _HEADER = 16  # bytes: the index's length in decimal, padded with blanks
 _LEFT_OUT = ("wherry.layers", "wherry.registry")  # never on the way to a container
+
+_BEGAN = time.time_ns()
 
 _Spec: "Any" = type(sys.__spec__)  # importlib.machinery.ModuleSpec, without importing that
 
@@ -27,8 +32,8 @@ _Spec: "Any" = type(sys.__spec__)  # importlib.machinery.ModuleSpec, without imp
 class Precompiled:
     """A finder and loader (importlib.abc) over one open file."""
 
-    def __init__(self, root: str, descriptor: int, index: "dict[str, tuple[bool, int, int, int, int]]") -> None:
-        self._root = root  # the directory that holds the package
+    def __init__(self, root: str, descriptor: int, index: "Index") -> None:
+        self.root = root  # the directory that holds the package
         self.descriptor = descriptor
         self._index = index
         self.stale = False
@@ -39,13 +44,9 @@ class Precompiled:
         if entry is None:
             return None
         package, modified, size, _offset, _length = entry
-        path = self._root + name.replace(".", "/")
+        path = self.root + name.replace(".", "/")
         source = f"{path}/__init__.py" if package else f"{path}.py"
-        try:
-            found = stat(source)
-        except OSError:
-            found = None
-        if found is None or found.st_mtime_ns != modified or found.st_size != size:
+        if not self.fits(source, modified, size):
             self.stale = True
             return None
         spec = _Spec(name, self, origin=source, is_package=package)
@@ -67,12 +68,49 @@ class Precompiled:
         code: "CodeType" = marshal.loads(pread(self.descriptor, length, offset))
         return code
 
+    def is_whole(self, since: int = 0) -> bool:
+        """Whether the file has all sources as they are now, and were at the time ``since`` (epoch nanoseconds)."""
+        for name, (package, modified, size, _offset, _length) in self._index.items():
+            source = f"{self.root}{name.replace('.', '/')}{'/__init__' * package}.py"
+            if not self.fits(source, modified, size) or (since and stat(source).st_ctime_ns > since):
+                return False
+        return True
+
+    def entries(self, names: "tuple[str, ...]") -> "Index":
+        """The part of the index that is about these modules, for `pin`."""
+        return {name: self._index[name] for name in names if name in self._index}
+
+    def fits(self, source: str, modified: int, size: int, /) -> bool:
+        """Whether a source is as it was when the file was written."""
+        try:
+            found = stat(source)
+        except OSError:
+            return False
+        return found.st_mtime_ns == modified and found.st_size == size
+
     def kept(self, name: str, known: "tuple[bool, int, int]") -> bytes | None:
         """What the file has of a module whose source is as it is ``known`` now."""
         entry = self._index.get(name)
         if entry is None or entry[:3] != known:
             return None
         return pread(self.descriptor, entry[4], entry[3])
+
+
+class Pinned(Precompiled):
+    """One that takes modules from its file as it is, whatever becomes of the sources; with a part of the index, until a
+    module is wanted that this does not have."""
+
+    _has_all = False
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> "Any":
+        """The spec of a module of ours."""
+        if name not in self._index and not self._has_all and name.startswith("wherry."):
+            self._index, self._has_all = _index(self.descriptor) or {}, True
+        return super().find_spec(name)
+
+    def fits(self, _source: str, _modified: int, _size: int, /) -> bool:
+        """Yes."""
+        return True
 
 
 def path(root: str) -> str:
@@ -82,35 +120,84 @@ def path(root: str) -> str:
 
 def install(root: str) -> None:
     """Import from the file of the package in ``root`` (which ends in "/"), if there is one that fits."""
-    try:
-        descriptor = open(path(root), O_RDONLY | O_CLOEXEC)
-    except OSError:
-        return
+    found = _current(root)
+    if found is not None:
+        sys.meta_path.insert(0, found)
+
+
+def pin(root: str, descriptor: int, entries: "Index") -> None:
+    """Import from the open file ``descriptor``, whether or not the sources are still those that it was made of;
+    ``entries`` are those of the modules that are wanted first."""
+    sys.meta_path.insert(0, Pinned(root, descriptor, entries))
+
+
+def _index(descriptor: int) -> "Index | None":
+    """None for a file of another interpreter, or none of ours."""
     try:
         length = int(pread(descriptor, _HEADER, 0))
         version, index = marshal.loads(pread(descriptor, length, _HEADER))
     except (ValueError, EOFError, TypeError):
-        return
-    if version == (_FORMAT, sys.version) and fstat(descriptor).st_size:
-        sys.meta_path.insert(0, Precompiled(root, descriptor, index))
+        return None
+    return index if version == (_FORMAT, sys.version) else None
+
+
+def used() -> Precompiled | None:
+    """The finder that was put in, if there is one."""
+    return next((finder for finder in sys.meta_path if isinstance(finder, Precompiled)), None)
+
+
+def whole() -> Precompiled | None:
+    """A finder whose file has every module as this process would import it, or has; None when there is none now."""
+    found = used()
+    if isinstance(found, Pinned):
+        return found
+    found = _current(_root())
+    if found is None or found.is_whole(_BEGAN):
+        return found
+    close(found.descriptor)
+    return None
 
 
 def descriptors() -> list[int]:
     """What a process that closes everything else must keep open."""
-    return [finder.descriptor for finder in sys.meta_path if isinstance(finder, Precompiled)]
+    found = used()
+    return [] if found is None else [found.descriptor]
 
 
-def refresh() -> bool:
-    """Write the file if it is missing or not up to date; whether that was done.  A directory that cannot be written
-    is nobody's fault."""
-    root = __file__[: -len("wherry/precompiled.py")]
-    if not root.startswith("/"):
+def _root() -> str:
+    return __file__[: -len("wherry/precompiled.py")]
+
+
+def refresh(*, thorough: bool = False) -> bool:
+    """Write the file if it is missing or not up to date; whether that was done.  A directory that cannot be written is
+    nobody's fault.
+
+    Unless it is ``thorough`` it only knows of what this process has imported, and leaves it to whoever does the same
+    now; else it waits for them.
+    """
+    root = _root()
+    found = used()
+    if not root.startswith("/") or (found is not None and not (thorough or found.stale)):
         return False
-    found = next((finder for finder in sys.meta_path if isinstance(finder, Precompiled)), None)
-    if found is not None and not found.stale:
+    import fcntl
+
+    try:
+        lock = open(f"{root}wherry", O_RDONLY | O_CLOEXEC)
+    except OSError:
         return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if thorough else fcntl.LOCK_NB))
+        found = _current(root)
+        return not (found is not None and found.is_whole()) and _renew(root, found)
+    except BlockingIOError:
+        return False
+    finally:
+        close(lock)
+
+
+def _renew(root: str, found: Precompiled | None) -> bool:
     bodies: list[bytes] = []
-    index: dict[str, tuple[bool, int, int, int, int]] = {}
+    index: "Index" = {}
     for name, source, package in _modules(root):
         status = stat(source)
         known = package, status.st_mtime_ns, status.st_size
@@ -118,6 +205,19 @@ def refresh() -> bool:
         bodies.append(kept or marshal.dumps(_compile(source)))
         index[name] = (*known, 0, len(bodies[-1]))
     return _write(path(root), index, bodies)
+
+
+def _current(root: str) -> Precompiled | None:
+    """The file as it is now."""
+    try:
+        descriptor = open(path(root), O_RDONLY | O_CLOEXEC)
+    except OSError:
+        return None
+    index = _index(descriptor)
+    if index is None:
+        close(descriptor)
+        return None
+    return Precompiled(root, descriptor, index)
 
 
 def _compile(source: str) -> "CodeType":
@@ -158,7 +258,7 @@ def _modules(root: str) -> "list[tuple[str, str, bool]]":
     return found
 
 
-def _write(target: str, index: "dict[str, tuple[bool, int, int, int, int]]", bodies: list[bytes]) -> bool:
+def _write(target: str, index: "Index", bodies: list[bytes]) -> bool:
     import os
 
     head = b""

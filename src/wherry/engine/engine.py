@@ -41,6 +41,9 @@ class Engine:
         self._sync = True
         self._id_maps: tuple[tuple[IdMap, ...], tuple[IdMap, ...]] | None = None
 
+    def __reduce__(self) -> tuple[type[Engine], tuple[Paths]]:
+        return Engine, (self.paths,)
+
     @property
     def layout(self) -> Layout:
         """The directories of the store; they exist."""

@@ -58,7 +58,8 @@ def begin_exec(engine: Engine, name: str, options: ExecOptions) -> Monitor:
         except WherryError:
             find_running(engine, row.id)  # if it was removed meanwhile, that is what there is to say
             raise
-        monitor.begin(Job(options.tty, options.attach_stdin and not options.detach, None, details))
+        title = f"{engine.layout.run_container(row.id)}/exec"
+        monitor.begin(Job(options.tty, options.attach_stdin and not options.detach, None, details, title))
     return monitor
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
     from wherry.linux.cgroup import Cgroup
     from wherry.monitor.supervise import Supervisor
-    from wherry.runtime.create import Process, Stdio
+    from wherry.runtime.create import Stdio
+    from wherry.runtime.process import Process
 
 _DYING = (errno.ECHILD, errno.ESRCH, errno.ENOMEM)  # of entering a pid namespace whose first process is being killed
 _DYING_SECONDS = 5
@@ -126,6 +127,10 @@ class Execution:
         """Whoever waits is told by the monitor."""
         del oom_killed
         self._exit_code = exit_code
+
+    def rest(self) -> None:
+        """Nothing but the database cannot be kept."""
+        self._engine.will_fork()
 
     def cleanup(self) -> None:
         """Tell of its end, now that nobody waits; and get ready for the next command's start."""

@@ -16,10 +16,9 @@ from wherry.container.health import Health, Result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
+    from wherry.engine.life import Life
     from wherry.monitor.supervise import Supervisor
     from wherry.store.db import Database
 
@@ -44,7 +43,7 @@ def keep(db: Database, container_id: str, found: Health) -> None:
 
 
 class HealthChecks:
-    """The checks of one life, in its monitor's loop.  ``found`` is told what there is to know after each."""
+    """The checks of one life, in its monitor's loop; ``life`` is told what there is to know after each."""
 
     def __init__(
         self,
@@ -52,15 +51,13 @@ class HealthChecks:
         record: ContainerRecord,
         pid: int,
         supervisor: Supervisor,
-        found: Callable[[Health], None],
-        is_paused: Callable[[], bool],
+        life: Life,
     ) -> None:
         self._engine = engine
         self._record = record
         self._pid = pid
         self._supervisor = supervisor
-        self._found = found
-        self._is_paused = is_paused
+        self._life = life
         self._health = Health(health.STARTING, 0, load(engine.db, record.id).log)
         self._began = time.monotonic()
         self._child = self._reader = -1
@@ -74,7 +71,7 @@ class HealthChecks:
         self._supervisor.later(delay, self._check)
 
     def _check(self) -> None:
-        if self._is_paused():  # what enters it now would stand still as well
+        if self._life.is_paused:  # what enters it now would stand still as well
             self._schedule()
             return
         self._start, self._age, self._answer = time.time_ns(), time.monotonic() - self._began, b""
@@ -102,7 +99,7 @@ class HealthChecks:
             code, output = health.CANNOT_RUN, "the process that runs the check was killed"
         result = Result(self._start, time.time_ns(), code, output)
         self._health = self._health.after(result, self._record.options, self._age)
-        self._found(self._health)
+        self._life.checked(self._health)
         self._schedule()
 
     def _leave_child(self) -> None:

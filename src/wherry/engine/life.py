@@ -8,7 +8,6 @@ from wherry.container.modes import container_of
 from wherry.container.record import ContainerRecord
 from wherry.container.state import EXITED, PAUSED, RESTARTING, RUNNING, State
 from wherry.engine import events
-from wherry.engine.bundle import runtime_spec, write_bundle
 from wherry.engine.containers import ALIVE, bury, monitor_lock, note_end, state
 from wherry.engine.containers import load as load_record
 from wherry.errors import Conflict, NotFound, NotModified, WherryError
@@ -28,8 +27,9 @@ if TYPE_CHECKING:
     from wherry.engine.network import Sandbox
     from wherry.engine.user_network import UserSandbox
     from wherry.monitor.supervise import Supervisor
-    from wherry.runtime.create import Process, Stdio
+    from wherry.runtime.create import Stdio
     from wherry.runtime.external import ExternalProcess
+    from wherry.runtime.process import Process
 
 PATIENCE = 30.0  # seconds that another command may take to finish with the container
 _SIGKILL = 9
@@ -105,6 +105,8 @@ class Life:
                 self._sandbox.unplug()  # of the life before this one
             self._sandbox = _sandbox(engine, record)
             self._sandbox.prepare()
+        from wherry.engine.bundle import runtime_spec, write_bundle
+
         if record.mounts:
             from wherry.engine import local_driver
 
@@ -203,11 +205,9 @@ class Life:
         if self._state.health:
             from wherry.engine.health import HealthChecks
 
-            self._checks = HealthChecks(
-                self._engine, self._record, pid, supervisor, self._checked, lambda: self.is_paused
-            )
+            self._checks = HealthChecks(self._engine, self._record, pid, supervisor, self)
 
-    def _checked(self, found: Health) -> None:
+    def checked(self, found: Health) -> None:
         """A check has ended.  A full disk is no reason to end a container."""
         from wherry.engine.health import keep
 
@@ -340,6 +340,10 @@ class Life:
             boot=state.boot,
         )
         self._state = state
+
+    def rest(self) -> None:
+        """Nothing but the database cannot be kept."""
+        self._engine.will_fork()
 
     def cleanup(self) -> None:
         """Remove the directories of a container that has gone; keep what a stopped one may be started with.

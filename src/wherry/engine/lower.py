@@ -11,8 +11,6 @@ from __future__ import annotations
 import errno
 import os
 
-from wherry.linux import mount as m
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
@@ -91,6 +89,8 @@ def _mount(mount: Mount) -> int:
 
 def _running(engine: Engine, record: ContainerRecord) -> int:
     """A clone of the mount that a running container of the same image has, or -1."""
+    from wherry.linux import mount as m
+
     wanted = _file_system_id(record.diff_ids[-1])
     query = "SELECT id FROM containers WHERE image_id = ? AND pid > 0 ORDER BY created DESC LIMIT ?"
     for (other,) in engine.db.rows(query, (record.image_id, _MOST)):

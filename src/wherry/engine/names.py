@@ -106,14 +106,17 @@ def server(engine: Engine, record: ContainerRecord, sockets: Sockets) -> OnDeman
     """What answers at the sockets: a process that runs while somebody asks."""
     from wherry.monitor.ondemand import OnDemand
 
-    def serve() -> None:
-        from wherry.network import names
-        from wherry.network.known import Names
+    given = (engine, record, sockets)
+    descriptors = [socket.fileno() for socket in sockets]
+    return OnDemand(f"names {record.short_id}", descriptors, _serve, given, engine.will_fork)
 
-        upstreams = names.upstreams(read_text("/etc/resolv.conf"), record.options.dns)
-        names.serve(sockets, Names(engine.db, record.id), upstreams)
 
-    return OnDemand(f"names {record.short_id}", [socket.fileno() for socket in sockets], serve, engine.will_fork)
+def _serve(engine: Engine, record: ContainerRecord, sockets: Sockets) -> None:
+    from wherry.network import names
+    from wherry.network.known import Names
+
+    upstreams = names.upstreams(read_text("/etc/resolv.conf"), record.options.dns)
+    names.serve(sockets, Names(engine.db, record.id), upstreams)
 
 
 def read_text(path: str) -> str:

@@ -63,6 +63,7 @@ class Sandbox:
         self._relay: OnDemand | None = None
         self._watched: RulesWatch | None = None
         self._supervisor: Supervisor | None = None
+        self._pid = 0
         self.places: tuple[Place, ...] = ()
         self.ports: tuple[PublishedPort, ...] = ()
 
@@ -119,20 +120,24 @@ class Sandbox:
         for one in (self._names, self._relay):
             if one is not None:
                 one.attach(supervisor)
-        supervisor.changes["networks"] = lambda: self._changed(pid, supervisor)
+        self._pid, self._supervisor = pid, supervisor
+        supervisor.changes["networks"] = self._changed
         if self.places:
-            self._watched = RulesWatch(lambda: bridges.restore(self._engine, self._record.id))
+            self._watched = RulesWatch(self._restore_rules)
             supervisor.watch(self._watched.fd, self._watched.look)
-        self._supervisor = supervisor
 
-    def _changed(self, pid: int, supervisor: Supervisor) -> None:
+    def _restore_rules(self) -> None:
+        bridges.restore(self._engine, self._record.id)
+
+    def _changed(self) -> None:
         """It was connected to a network, or disconnected: it may find names now."""
         self.places = current(self._engine, self._record.id)
         used = self.networks
         self._move_ports()
         if self._names is None and needs_server(self._record, used):
-            self._names = self._server(f"/proc/{pid}/ns/net")
-            self._names.attach(supervisor)
+            self._names = self._server(f"/proc/{self._pid}/ns/net")
+            if self._supervisor is not None:
+                self._names.attach(self._supervisor)
         rewrite(self._engine, self._record, used)
 
     def _move_ports(self) -> None:

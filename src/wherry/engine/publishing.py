@@ -105,9 +105,10 @@ def relay(engine: Engine, held: Sequence[Held], taken: Sequence[PublishedPort], 
         return None
     from wherry.monitor.ondemand import OnDemand
 
-    def serve() -> None:
-        from wherry.network import relay
+    return OnDemand("relay of ports", [fd for fd, _target in listeners], _serve, (listeners,), engine.will_fork)
 
-        relay.serve(listeners)
 
-    return OnDemand("relay of ports", [fd for fd, _target in listeners], serve, engine.will_fork)
+def _serve(listeners: Sequence[tuple[int, tuple[str, int]]]) -> None:
+    from wherry.network import relay
+
+    relay.serve(listeners)

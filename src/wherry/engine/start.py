@@ -55,6 +55,7 @@ def begin(
             open_stdin=options.open_stdin,
             stdin_once=options.stdin_once,
             log=_log(engine, record),
+            title=engine.layout.run_container(record.id),
             directory=engine.layout.run_container(record.id),
             attach=attach,
             others=tuple([wanted for _fd, wanted in clients]),

@@ -47,6 +47,7 @@ class UserSandbox:
         self._running: Running | None = None
         self._where = ("", "")
         self._pidfd = -1
+        self._supervisor: Supervisor | None = None
 
     def prepare(self) -> None:
         """See that the ports can be had.  Raises `Conflict` for one that is taken, `NotSupported` without a program."""
@@ -95,25 +96,31 @@ class UserSandbox:
 
     def watch(self, pid: int, supervisor: Supervisor) -> None:  # noqa: ARG002
         """Start the program again when it ends before the container does."""
-        if self._running is None:
+        self._supervisor = supervisor
+        self._look()
+
+    def _look(self) -> None:
+        if self._running is None or self._supervisor is None:
             return
         self._pidfd = os.pidfd_open(self._running.pid)
-        supervisor.watch(self._pidfd, lambda: self._ended(supervisor))
+        self._supervisor.watch(self._pidfd, self._ended)
 
-    def _ended(self, supervisor: Supervisor) -> None:
-        supervisor.unwatch(self._pidfd)
+    def _ended(self) -> None:
+        assert self._supervisor is not None
+        self._supervisor.unwatch(self._pidfd)
         self._close()
-        supervisor.later(_PAUSE, lambda: self._again(supervisor))
+        self._supervisor.later(_PAUSE, self._again)
 
-    def _again(self, supervisor: Supervisor) -> None:
+    def _again(self) -> None:
         from wherry.errors import WherryError
 
+        assert self._supervisor is not None
         try:
             self._start()
         except WherryError:  # what it needs is not there now
-            supervisor.later(_PAUSE, lambda: self._again(supervisor))
+            self._supervisor.later(_PAUSE, self._again)
         else:
-            self.watch(0, supervisor)
+            self._look()
 
     def _close(self) -> None:
         if self._running is not None:

@@ -19,83 +19,94 @@ if TYPE_CHECKING:
     from wherry.monitor.main import AnyProcess, Attach, Job, Owner
     from wherry.runtime.create import Stdio
 
+REST_AFTER, REST_AGAIN = 2.0, 60.0
+"""Seconds after which a container is one that stays; from an interruption of its monitor's rest to the next rest, which
+with the waking takes 30 ms of a processor."""
+
 _BACKLOG = 128
 
 
 class Keeper:
-    """``clients`` are there from the first life's start: whoever asked for the container, and others that waited."""
+    """``clients`` are there from the first life's start: whoever asked for the container, and others that waited.
+
+    While a container lives ``process`` is its first process and ``supervisor`` the loop that watches it.
+    """
+
+    supervisor: Supervisor  # of the life that goes on or has just ended
+    process: AnyProcess
 
     def __init__(self, job: Job, owner: Owner, clients: list[tuple[_socket.socket, Attach]]) -> None:
-        self._job = job
-        self._owner = owner
+        self.job = job
+        self.owner = owner
+        self.listener: _socket.socket | None = None
+        self.log: Log | None = None
+        self.prepared = False  # what resting needs has been seen to
         self._clients = clients
-        self._listener: _socket.socket | None = None
-        self._last: Supervisor  # of the life that goes on or has just ended
         self._lives = 0
         self._exit_code = 0
-        self._log: Log | None = None
+        self._held = -1
 
     def keep(self) -> None:
         """Returns when the container has ended for good and its clients have everything."""
         try:
-            process, pipes = self._make()
+            pipes = self._make()
         except BaseException as error:
-            self._owner.failed(error)
+            self.owner.failed(error)
             for channel, _attach in self._clients:
                 _tell(channel, describe_error(error))
-            self._owner.cleanup()
+            self.owner.cleanup()
             return
-        while (delay := self._live(process, pipes)) is not None:
+        self._live(pipes)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """The same from the end of the life's loop on."""
+        while (delay := self._end()) is not None:
             try:
                 again = self._wait(delay)
                 if again:
-                    process, pipes = self._make()
+                    pipes = self._make()
                 else:
-                    self._owner.failed(None)
+                    self.owner.failed(None)
             except BaseException as error:
                 again = False
-                self._owner.failed(error)
+                self.owner.failed(error)
             if not again:
-                self._last.finish({"exited": self._exit_code})
+                self.supervisor.finish({"exited": self._exit_code})
                 break
-        self._owner.cleanup()
-        self._last.linger()
+            self._live(pipes)
+        self.owner.cleanup()
+        self.supervisor.linger()
 
-    def _make(self) -> tuple[AnyProcess, Pipes]:
+    def _make(self) -> Pipes:
         """Make the container and start its command; whatever fails, nothing of it is left."""
-        pipes = Pipes(self._job)
-        process = self._owner.create(pipes.stdio())
+        pipes = Pipes(self.job)
+        process = self.process = self.owner.create(pipes.stdio())
         try:
-            self._log = _open_log(self._job)
-            if self._listener is None and self._job.directory:
-                self._listener = _listen(self._job.directory)
+            self.log = _open_log(self.job)
+            if self.listener is None and self.job.directory:
+                self.listener = _listen(self.job.directory)
             process.start()
             pipes.started(process.console)
-            self._owner.started(process.pid)
+            self.owner.started(process.pid)
         except BaseException:
             process.delete()
             raise
-        return process, pipes
+        return pipes
 
-    def _live(self, process: AnyProcess, pipes: Pipes) -> float | None:
-        """Until it has ended and its clients know; seconds until it is to be started again, or None."""
-        held = _hold_mounts(process.pid)
-        log = self._log
-
-        def obey(message: dict[str, Any]) -> dict[str, Any]:
-            from wherry.monitor.commands import obey
-
-            return obey(message, process, self._owner, supervisor)
-
+    def _live(self, pipes: Pipes) -> None:
+        """Until it has ended."""
+        process = self.process
+        self._held = _hold_mounts(process.pid)
         supervisor = Supervisor(
             process.pidfd,
             pipes.outputs,
             pipes.stdin,
-            log,
-            obey,
+            self.log,
+            self.obey,
             on_end=process.ended,
-            listener=self._listener,
-            stdin_once=self._job.stdin_once,
+            listener=self.listener,
+            stdin_once=self.job.stdin_once,
         )
         supervisor.welcome({"started": process.pid})
         if not self._lives:
@@ -103,19 +114,41 @@ class Keeper:
                 supervisor.add(channel, attach)
             self._clients.clear()
         else:
-            supervisor.take_over(self._last)
-        self._last = supervisor
+            supervisor.take_over(self.supervisor)
+        self.supervisor = supervisor
         self._lives += 1
-        self._owner.watch(process.pid, supervisor)
+        self.owner.watch(process.pid, supervisor)
+        supervisor.later(REST_AFTER, self.rest)
         supervisor.run()
+
+    def obey(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Carry out a client's command."""
+        from wherry.monitor.commands import obey
+
+        return obey(message, self.process, self.owner, self.supervisor)
+
+    def awake(self) -> None:
+        """Loaded again, into the process that rested."""
+        self.supervisor.later(REST_AGAIN, self.rest)
+
+    def rest(self) -> None:
+        """Become a small process, now or later."""
+        from wherry.monitor.rest import rest_if_possible
+
+        rest_if_possible(self)
+        self.awake()
+
+    def _end(self) -> float | None:
+        """Its clients are told; seconds until it is to be started again, or None."""
+        process = self.process
         self._exit_code = _exit_code(process)
         oom_killed = process.cgroup is not None and process.cgroup.oom_kills() > 0
-        if log is not None:
-            log.close()
-        delay = self._owner.exited(self._exit_code, oom_killed)
+        if self.log is not None:
+            self.log.close()
+        delay = self.owner.exited(self._exit_code, oom_killed)
         message = {"exited": self._exit_code, "oom_killed": oom_killed, "restarting": delay is not None}
-        supervisor.finish(message, again=delay is not None)
-        os.close(held)
+        self.supervisor.finish(message, again=delay is not None)
+        os.close(self._held)
         process.delete()
         return delay
 
@@ -131,11 +164,11 @@ class Keeper:
             os.eventfd_write(over, 1)
 
         supervisor = Supervisor(
-            over, {}, None, None, lambda message: obey_waiting(message, self._owner, give_up), listener=self._listener
+            over, {}, None, None, lambda message: obey_waiting(message, self.owner, give_up), listener=self.listener
         )
         supervisor.welcome({"started": 0})
-        supervisor.take_over(self._last)
-        self._last = supervisor
+        supervisor.take_over(self.supervisor)
+        self.supervisor = supervisor
         supervisor.later(seconds, lambda: os.eventfd_write(over, 1))
         supervisor.run()
         os.close(over)

@@ -10,8 +10,8 @@ were read together have the same time and are written with one call each of a ha
 
 from __future__ import annotations
 
-import os
 import time
+from posix import close, urandom
 
 from wherry.monitor.log_file import LogFile
 from wherry.record import Record
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
         def close(self) -> None:
             """The last lines, finished or not; nothing is written afterwards."""
+
+        def values(self) -> dict[str, Any]:
+            """What `open_log` makes the same log of in another process with the same descriptors."""
 
 
 LINE_LIMIT = 16 * 1024
@@ -98,7 +101,7 @@ class LineLog:
     def _take_piece(self, stream: str, piece: bytes, now: int, *, last: bool) -> None:
         part = self._open.pop(stream, None)
         if part is None:
-            part = Part(os.urandom(32).hex(), 1, last, now)
+            part = Part(urandom(32).hex(), 1, last, now)
         else:
             part = Part(part.identity, part.ordinal + 1, last, part.time)
         if not last:
@@ -129,6 +132,16 @@ class LineLog:
         """Close the descriptor and nothing else: the log is another process's now."""
         raise NotImplementedError
 
+    def values(self) -> dict[str, Any]:
+        """For `open_log` in another process."""
+        parts = {stream: tuple(part.as_dict().values()) for stream, part in self._open.items()}
+        return {"rest": self._rest, "open": parts}
+
+    def resume(self, values: dict[str, Any]) -> None:
+        """Go on where another process was."""
+        self._rest = values["rest"]
+        self._open = {stream: Part(*part) for stream, part in values["open"].items()}
+
     def close(self) -> None:
         """Log what has no end."""
         now = time.time_ns()
@@ -155,7 +168,11 @@ class FileLog(LineLog):
 
     def release(self) -> None:
         """Close the file."""
-        os.close(self.file.fd)
+        close(self.file.fd)
+
+    def values(self) -> dict[str, Any]:
+        """With those of the file."""
+        return super().values() | {"file": self.file.values()}
 
     def close(self) -> None:
         """And let go of the file."""
@@ -174,9 +191,10 @@ class JSONFileLog(FileLog):
         max_files: int = 1,
         compress: bool = False,
         attributes: dict[str, str] | None = None,
+        kept: tuple[Any, ...] | None = None,
     ) -> None:
         super().__init__()
-        self.file = LogFile(path, JSON_LINES, max_size=max_size, max_files=max_files, compress=compress)
+        self.file = LogFile(path, JSON_LINES, max_size=max_size, max_files=max_files, compress=compress, kept=kept)
         self._attributes = ""
         if attributes:
             pairs = [f"{_quoted(name)}:{_quoted(attributes[name])}" for name in sorted(attributes)]
@@ -279,29 +297,34 @@ def rfc3339(now: int) -> str:
     return f"{_prefix}.{nanosecond:09d}".rstrip("0") + "Z"
 
 
-def open_log(settings: dict[str, Any] | None) -> Log | None:
+def open_log(settings: dict[str, Any] | None, kept: dict[str, Any] | None = None) -> Log | None:
     """The log that `wherry.container.logging.settings` describes; None for no log.
 
-    Raises what keeps it from being opened.
+    ``kept`` is what `Log.values` gave in a process with the same descriptors: then it goes on there.  Raises what keeps
+    it from being opened.
     """
     if settings is None:
         return None
     if settings.get("buffer"):
         from wherry.monitor.log_buffer import BufferedLog
 
-        return BufferedLog(settings)
-    return open_driver(settings)
+        return BufferedLog(settings, kept)
+    log = open_driver(settings, kept)
+    if kept is not None:
+        log.resume(kept)
+    return log
 
 
-def open_driver(settings: dict[str, Any]) -> LineLog:
+def open_driver(settings: dict[str, Any], kept: dict[str, Any] | None = None) -> LineLog:
     """The same without a buffer before it."""
+    file = None if kept is None else kept.get("file")
     driver, path, attributes = settings["driver"], settings["path"], settings.get("attributes", {})
     if driver == "local":
         from wherry.monitor.log_local import LocalLog
 
-        return LocalLog(path, attributes=attributes, **settings["rotation"])
+        return LocalLog(path, attributes=attributes, kept=file, **settings["rotation"])
     if driver == "journald":
         from wherry.monitor.log_journald import JournaldLog
 
-        return JournaldLog(settings["fields"])
-    return JSONFileLog(path, attributes=attributes, **settings.get("rotation", {}))
+        return JournaldLog(settings["fields"], kept=-1 if kept is None else kept["socket"])
+    return JSONFileLog(path, attributes=attributes, kept=file, **settings.get("rotation", {}))

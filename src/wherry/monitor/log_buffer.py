@@ -27,11 +27,15 @@ class BufferedLog:
     Raises what opening the log raises.
     """
 
-    def __init__(self, settings: dict[str, Any]) -> None:
-        driver = open_driver(settings)
+    def __init__(self, settings: dict[str, Any], kept: dict[str, Any] | None = None) -> None:
         self._most = settings["buffer"]
         self._pending = bytearray()
         self._dropped = 0
+        if kept is not None:
+            self._pending += kept["pending"]
+            self.fd, self._pid, self._pidfd, self._dropped = kept["process"]
+            return
+        driver = open_driver(settings)
         reader, self.fd = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:
@@ -43,6 +47,10 @@ class BufferedLog:
         os.close(reader)
         driver.release()
         os.set_blocking(self.fd, False)
+
+    def values(self) -> dict[str, Any]:
+        """What is ``kept`` for another process with the same descriptors and children."""
+        return {"pending": bytes(self._pending), "process": (self.fd, self._pid, self._pidfd, self._dropped)}
 
     @property
     def waiting(self) -> bool:

@@ -7,12 +7,12 @@ part is taken back.  Rotated files are ``LOG.1``, ``LOG.2``, the older the highe
 
 from __future__ import annotations
 
-import os
+import posix
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class Records(Protocol):
         """How records follow each other in a file; every record ends somewhere."""
@@ -33,19 +33,27 @@ if TYPE_CHECKING:
 LOST = "user.wherry.lost"
 """The extended attribute: how many lines the log has lost, as decimal digits."""
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+_FLAGS = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC | posix.O_NOFOLLOW
 _MODE = 0o640
 _NOTE_SECONDS = 1.0  # between two writes of the attribute
 
 
 class LogFile:
-    """``max_size`` (bytes; -1: any) is checked before each record, so a file may end a record later.
+    """``max_size`` (bytes; -1: any) is checked before each record, so a file may end a record later.  ``kept`` are the
+    `values` of the same file in another process, which had it open.
 
     Raises OSError when it cannot be opened; nothing else raises.
     """
 
     def __init__(
-        self, path: str, records: Records, *, max_size: int = -1, max_files: int = 1, compress: bool = False
+        self,
+        path: str,
+        records: Records,
+        *,
+        max_size: int = -1,
+        max_files: int = 1,
+        compress: bool = False,
+        kept: tuple[Any, ...] | None = None,
     ) -> None:
         self._path = path
         self._records = records
@@ -53,13 +61,21 @@ class LogFile:
         self._max_files = max_files
         self._compress = compress
         self._compressing = 0  # pid of the child that does
-        self.fd = os.open(path, _FLAGS, _MODE)
-        self._size = os.fstat(self.fd).st_size
-        self.lost = lost_lines(self.fd) if self._size else 0
         self._untold = 0
         self._noted = 0.0
         self._reason = ""
         self._taken = 0
+        self.fd: int
+        if kept is not None:
+            self.fd, self._size, self.lost, self._untold, self._reason, self._compressing = kept
+            return
+        self.fd = posix.open(path, _FLAGS, _MODE)
+        self._size = posix.fstat(self.fd).st_size
+        self.lost = lost_lines(self.fd) if self._size else 0
+
+    def values(self) -> tuple[Any, ...]:
+        """What is ``kept`` for another process with the same descriptors."""
+        return self.fd, self._size, self.lost, self._untold, self._reason, self._compressing
 
     def append(self, records: bytes) -> None:
         """Write whole records, or count them as lost."""
@@ -82,7 +98,7 @@ class LogFile:
         written = 0
         try:
             while written < len(records):
-                written += os.write(self.fd, records[written:] if written else records)
+                written += posix.write(self.fd, records[written:] if written else records)
         except OSError as error:
             self._reason = (error.strerror or str(error)).lower()
             self._taken = self._records.end_before(records, written) if written else 0
@@ -95,7 +111,7 @@ class LogFile:
 
     def _cut(self, size: int) -> None:
         try:
-            os.ftruncate(self.fd, size)
+            posix.ftruncate(self.fd, size)
         except OSError:
             pass  # readers leave out what is no record
 
@@ -114,7 +130,7 @@ class LogFile:
 
     def _note(self) -> None:
         try:
-            os.setxattr(self.fd, LOST, b"%d" % self.lost)
+            posix.setxattr(self.fd, LOST, b"%d" % self.lost)
         except OSError:
             pass  # a file system without: the log tells when it can
 
@@ -137,12 +153,12 @@ class LogFile:
 
                 shift(self._path, self._max_files)
             else:
-                os.unlink(self._path)  # not cut: whoever reads it reads it to its end
-            fd = os.open(self._path, _FLAGS, _MODE)
+                posix.unlink(self._path)  # not cut: whoever reads it reads it to its end
+            fd = posix.open(self._path, _FLAGS, _MODE)
         except OSError:
             return
-        os.close(self.fd)
-        self.fd, self._size = fd, os.fstat(fd).st_size
+        posix.close(self.fd)
+        self.fd, self._size = fd, posix.fstat(fd).st_size
         if self.lost:
             self._note()
         if self._compress and self._max_files > 1:
@@ -154,7 +170,7 @@ class LogFile:
         pid, self._compressing = self._compressing, 0
         if pid:
             try:
-                os.waitpid(pid, 0)
+                posix.waitpid(pid, 0)
             except ChildProcessError:
                 pass
 
@@ -163,14 +179,14 @@ class LogFile:
         if self._untold:
             self._tell()
             self._note()
-        os.close(self.fd)
+        posix.close(self.fd)
         self._wait_for_compression()
 
 
 def lost_lines(file: int | str) -> int:
     """How many lines a log has lost, as far as its file remembers."""
     try:
-        text = os.getxattr(file, LOST)
+        text = posix.getxattr(file, LOST)
     except OSError:
         return 0
     return int(text) if text.isdigit() else 0

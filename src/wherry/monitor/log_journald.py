@@ -17,6 +17,8 @@ from wherry.monitor.log import LineLog, rfc3339
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wherry.monitor.log import Part
 
 SOCKET = "/run/systemd/journal/socket"
@@ -31,26 +33,30 @@ _SEND_SECONDS = 5.0  # a journal that takes nothing for so long is as one that i
 
 
 class JournaldLog(LineLog):
-    """``fields`` go with every line.  Raises `WherryError` where there is no journal."""
+    """``fields`` go with every line; ``kept`` is another process's socket.  Raises `WherryError` without a journal."""
 
-    def __init__(self, fields: dict[str, str], path: str = SOCKET) -> None:
+    def __init__(self, fields: dict[str, str], path: str = SOCKET, kept: int = -1) -> None:
         super().__init__()
         self._path = path
-        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
-        try:
-            self._socket.connect(path)
-        except OSError:
-            self._socket.close()
-            raise WherryError(
-                "failed to initialize logging driver: journald is not enabled on this host",
-                hint="the journal of systemd listens at /run/systemd/journal/socket; use --log-driver json-file",
-            ) from None
+        self._socket = _connected(path) if kept < 0 else _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM, 0, kept)
         self._socket.settimeout(_SEND_SECONDS)
         self._fields = b"".join([field(name, value.encode()) for name, value in fields.items()])
         self._epoch = field("CONTAINER_LOG_EPOCH", os.urandom(32).hex().encode())
         self._ordinal = 0
         self._untold = 0
         self._reason = ""
+
+    def values(self) -> dict[str, Any]:
+        """With where it is in its numbering, and what is missing."""
+        return super().values() | {
+            "socket": self.descriptor,
+            "journal": (self._epoch, self._ordinal, self._untold, self._reason),
+        }
+
+    def resume(self, values: dict[str, Any]) -> None:
+        """Go on with that numbering."""
+        super().resume(values)
+        self._epoch, self._ordinal, self._untold, self._reason = values["journal"]
 
     def put_lines(self, stream: str, lines: bytes, now: int) -> None:
         """One entry a line."""
@@ -142,6 +148,19 @@ class JournaldLog(LineLog):
         import fcntl
 
         return int(unpack("i", fcntl.ioctl(self._socket, _SIOCOUTQ, bytes(4)))[0])
+
+
+def _connected(path: str) -> _socket.socket:
+    socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
+    try:
+        socket.connect(path)
+    except OSError:
+        socket.close()
+        raise WherryError(
+            "failed to initialize logging driver: journald is not enabled on this host",
+            hint="the journal of systemd listens at /run/systemd/journal/socket; use --log-driver json-file",
+        ) from None
+    return socket
 
 
 def field(name: str, value: bytes) -> bytes:

@@ -11,6 +11,8 @@ from wherry.monitor.log_file import LogFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from wherry.monitor.log import Part
 
 _SIZE = Struct(">I")
@@ -34,7 +36,14 @@ class LocalLog(FileLog):
     """Lines are kept without their newline; every one carries ``attributes``."""
 
     def __init__(
-        self, path: str, *, max_size: int, max_files: int, compress: bool, attributes: dict[str, str] | None = None
+        self,
+        path: str,
+        *,
+        max_size: int,
+        max_files: int,
+        compress: bool,
+        attributes: dict[str, str] | None = None,
+        kept: tuple[Any, ...] | None = None,
     ) -> None:
         super().__init__()
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
@@ -42,7 +51,7 @@ class LocalLog(FileLog):
         self._attributes = b"".join(
             [_field(_ATTRIBUTE, _field(_KEY, name) + _field(_VALUE, value)) for name, value in pairs]
         )
-        self.file = LogFile(path, LOCAL_RECORDS, max_size=max_size, max_files=max_files, compress=compress)
+        self.file = LogFile(path, LOCAL_RECORDS, max_size=max_size, max_files=max_files, compress=compress, kept=kept)
 
     def put_lines(self, stream: str, lines: bytes, now: int) -> None:
         """One entry a line."""

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from typing import Any, Protocol, Self
 
     from wherry.monitor.supervise import Supervisor
-    from wherry.runtime.create import Process, Stdio
+    from wherry.runtime.create import Stdio
     from wherry.runtime.executed import ExecutedProcess
     from wherry.runtime.external import ExternalProcess
+    from wherry.runtime.process import Process
 
     Attach = tuple[bool, bool, bool] | None
     AnyProcess = Process | ExternalProcess | ExecutedProcess
@@ -69,6 +70,9 @@ if TYPE_CHECKING:
         def watch(self, pid: int, supervisor: Supervisor) -> None:
             """It is supervised now: what else there is to watch until it has `exited`."""
 
+        def rest(self) -> None:
+            """Its values are about to go to another process: let go of what cannot."""
+
         def cleanup(self) -> None:
             """Remove what is left; nobody waits for it."""
 
@@ -95,6 +99,7 @@ class Job(Record):
     open_stdin: bool
     log: dict[str, Any] | None  # what `wherry.monitor.log.open_log` takes
     details: dict[str, Any]
+    title: str  # what the monitor is called in a list of processes
     directory: str = ""  # "": no other clients
     stdin_once: bool = True  # input ends with the first client that was attached to it
     attach: tuple[bool, bool, bool] | None = (True, True, True)

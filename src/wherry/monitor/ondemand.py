@@ -21,15 +21,21 @@ _PAUSE = 1.0  # seconds without one after it failed
 
 
 class OnDemand:
-    """``serve`` is called in the process; ``sockets`` are descriptors that this object closes at the end;
-    ``will_fork`` is called here before the process is forked."""
+    """``serve`` is called in the process with ``given``; ``sockets`` are descriptors that this object closes at the
+    end; ``will_fork`` is called here before the process is forked."""
 
     def __init__(
-        self, name: str, sockets: Sequence[int], serve: Callable[[], None], will_fork: Callable[[], None]
+        self,
+        name: str,
+        sockets: Sequence[int],
+        serve: Callable[..., None],
+        given: tuple[object, ...],
+        will_fork: Callable[[], None],
     ) -> None:
         self._name = name
         self._sockets = sockets
         self._serve = serve
+        self._given = given
         self._will_fork = will_fork
         self._pid = 0
         self._pidfd = -1
@@ -38,11 +44,17 @@ class OnDemand:
     def attach(self, supervisor: Supervisor) -> None:
         """Begin to look at the sockets."""
         self._supervisor = supervisor
-        for fd in self._sockets:
-            supervisor.watch(fd, lambda: self._start(supervisor))
+        self._look()
 
-    def _start(self, supervisor: Supervisor) -> None:
-        if self._pid:
+    def _look(self) -> None:
+        supervisor = self._supervisor
+        assert supervisor is not None
+        for fd in self._sockets:
+            supervisor.watch(fd, self._start)
+
+    def _start(self) -> None:
+        supervisor = self._supervisor
+        if self._pid or supervisor is None:
             return  # both sockets had something
         for fd in self._sockets:
             supervisor.unwatch(fd)
@@ -52,7 +64,7 @@ class OnDemand:
         if self._pid == 0:
             self._run(parent)
         self._pidfd = os.pidfd_open(self._pid)
-        supervisor.watch(self._pidfd, lambda: self._ended(supervisor))
+        supervisor.watch(self._pidfd, self._ended)
 
     def _run(self, parent: int) -> None:
         from wherry import precompiled
@@ -64,18 +76,19 @@ class OnDemand:
             if os.getppid() == parent:
                 prctl.set_arguments(self._name.encode())
                 keep_only([*self._sockets, *precompiled.descriptors()])
-                self._serve()
+                self._serve(*self._given)
                 code = 0
         finally:
             os._exit(code)
 
-    def _ended(self, supervisor: Supervisor) -> None:
+    def _ended(self) -> None:
+        supervisor = self._supervisor
+        assert supervisor is not None
         supervisor.unwatch(self._pidfd)
-        status = self._wait()
-        if status:
-            supervisor.later(_PAUSE, lambda: self.attach(supervisor))
+        if self._wait():
+            supervisor.later(_PAUSE, self._look)
         else:
-            self.attach(supervisor)
+            self._look()
 
     def _wait(self) -> int:
         os.close(self._pidfd)

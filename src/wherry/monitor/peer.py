@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _socket
+
 from wherry.monitor.protocol import STDERR, STDOUT, Decoder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import _socket
+    from typing import Any
 
 
 class Peer:
@@ -28,3 +30,17 @@ class Peer:
         """Join these streams to the client."""
         self.attached, self.stdin = True, stdin
         self.streams = (STDOUT,) * stdout + (STDERR,) * stderr
+
+    def values(self) -> tuple[Any, ...]:
+        """For `resume` in another process."""
+        pending = bytes(self.pending), bytes(self.decoder.pending)
+        return self.fd, self.attached, self.stdin, self.streams, self.leaving, *pending
+
+    @staticmethod
+    def resume(values: tuple[Any, ...]) -> Peer:
+        """The same client."""
+        peer = Peer(_socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, values[0]))
+        peer.attached, peer.stdin, peer.streams, peer.leaving, pending, heard = values[1:]
+        peer.pending += pending
+        peer.decoder.pending += heard
+        return peer

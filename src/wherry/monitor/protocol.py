@@ -18,9 +18,6 @@ from __future__ import annotations
 
 import struct
 
-from wherry.errors import WherryError
-from wherry.fastjson import dumps, loads
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,18 +36,23 @@ def frame(kind: int, payload: bytes) -> bytes:
 
 def control(message: dict[str, Any]) -> bytes:
     """A CONTROL frame."""
+    from wherry.fastjson import dumps
+
     return frame(CONTROL, dumps(message).encode())
 
 
 class Decoder:
-    """Cuts a byte stream into frames.  Raises ValueError at a frame that no sender of ours makes."""
+    """Cuts a byte stream into frames.  Raises ValueError at a frame that no sender of ours makes.
+
+    ``pending`` is the part of a frame that has come.
+    """
 
     def __init__(self) -> None:
-        self._pending = bytearray()
+        self.pending = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """The frames that ``data`` completes, in order."""
-        pending = self._pending
+        pending = self.pending
         pending += data
         start = 0
         while len(pending) - start >= _HEADER.size:
@@ -67,6 +69,8 @@ class Decoder:
 
 def describe_error(error: BaseException) -> dict[str, Any]:
     """An error as a message that `raise_error` turns into the same error in another process."""
+    from wherry.errors import WherryError
+
     if not isinstance(error, WherryError):
         return {"error": "WherryError", "message": f"{type(error).__name__}: {error}", "hint": ""}
     return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
@@ -76,9 +80,9 @@ def raise_error(message: dict[str, Any]) -> None:
     """Raise what `describe_error` described."""
     from wherry import errors
 
-    cls = getattr(errors, message["error"], WherryError)
+    cls = getattr(errors, message["error"], errors.WherryError)
     error = cls.__new__(cls)
-    WherryError.__init__(error, message["message"], hint=message["hint"])
+    errors.WherryError.__init__(error, message["message"], hint=message["hint"])
     raise error
 
 
@@ -86,11 +90,13 @@ def exit_code(message: dict[str, Any]) -> int:
     """The exit status that goes with what `describe_error` described."""
     from wherry import errors
 
-    return int(getattr(errors, message["error"], WherryError).exit_code)
+    return int(getattr(errors, message["error"], errors.WherryError).exit_code)
 
 
 def parse_control(payload: bytes) -> dict[str, Any]:
     """The object in a CONTROL frame.  Raises ValueError."""
+    from wherry.fastjson import loads
+
     message = loads(payload)
     if not isinstance(message, dict):
         raise ValueError("a control frame holds a JSON object")

@@ -7,10 +7,10 @@ when it does not keep up, as a pipe would; one that only waits for the end, or g
 from __future__ import annotations
 
 import _socket
-import os
-import select
+from posix import close, read, set_blocking, write
 from time import monotonic
 
+from wherry.monitor.loop import GONE, READ, WRITE, Loop
 from wherry.monitor.peer import Peer
 from wherry.monitor.protocol import CONTROL, MAX_PAYLOAD, STDERR, STDIN, control, frame, parse_control
 
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 HIGH_WATER, END_WATER = 1 << 20, 8 << 20  # bytes that wait for a reader before its writer has to; after the end
 DRAIN_SECONDS, DRAIN_MOST = 1.0, 10.0  # of silence, and at all: awaiting output of processes that outlive the first
 MOST_CLIENTS = 1000
-_READ, _WRITE, _GONE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLHUP | select.EPOLLERR
 
 
-class Supervisor:
+class Supervisor(Loop):
     """Relays streams and commands; ``run`` returns when the container has ended and its output is relayed.
 
     ``outputs`` maps a readable descriptor to its stream (STDOUT or STDERR); with a terminal it is the pty's master,
@@ -47,6 +46,7 @@ class Supervisor:
         listener: _socket.socket | None = None,
         stdin_once: bool = True,
     ) -> None:
+        super().__init__()
         self._pidfd = pidfd
         self._outputs = outputs
         self._stdin = stdin
@@ -57,14 +57,8 @@ class Supervisor:
         self._stdin_once = stdin_once
         self._peers: dict[int, Peer] = {}
         self._welcome: dict[str, Any] = {}
-        self._alarms: list[tuple[float, Callable[[], None]]] = []
-        self._others: dict[int, Callable[[], None]] = {}
-        self.changes: dict[str, Callable[[], None]] = {}  # what somebody else may change, and who is to be told
         self._to_stdin, self._stdin_ended = bytearray(), False
         self._terminal = stdin is not None and stdin in outputs
-        self._epoll = select.epoll()
-        self._interest: dict[int, int] = {}  # what is watched for
-        self._fixed: dict[int, int] = {}  # the part of it that is not of clients
         self._changed: set[Peer] = set()  # what is to be watched of them may be other than it was
         self._behind: set[Peer] = set()  # with too much that waits to be sent
         self._held = False  # what clients type is not read: the container does not read it either
@@ -86,26 +80,57 @@ class Supervisor:
         self._peers, other._peers = other._peers, {}
         self._changed.update(self._peers.values())
 
-    def later(self, seconds: float, function: Callable[[], None]) -> None:
-        """Call ``function`` unless the container has ended by then."""
-        self._alarms.append((monotonic() + seconds, function))
+    def values(self) -> dict[str, Any]:
+        """What `resume` needs in another process that has the same descriptors; of the others only that they are."""
+        return {
+            "pidfd": self._pidfd,
+            "outputs": self._outputs,
+            "stdin": self._stdin,
+            "stdin_once": self._stdin_once,
+            "stdin_ended": self._stdin_ended,
+            "to_stdin": bytes(self._to_stdin),
+            "welcome": self._welcome,
+            "peers": [peer.values() for peer in self._peers.values()],
+            "others": list(self.others),
+            "alarms": [when for when, _function in self.alarms],
+        }
 
-    def watch(self, fd: int, function: Callable[[], None]) -> None:
-        """Call ``function`` whenever there is something to read, until `unwatch`, or the container has ended."""
-        self._others[fd] = function
-
-    def unwatch(self, fd: int) -> None:
-        """Look no more at ``fd``, which the caller then may close."""
-        self._others.pop(fd, None)
-        self._forget(fd)
+    @classmethod
+    def resume(
+        cls,
+        values: dict[str, Any],
+        log: Log | None,
+        listener: _socket.socket | None,
+        on_control: Callable[[dict[str, Any]], dict[str, Any] | None],
+        on_end: Callable[[], object],
+    ) -> Supervisor:
+        """The same as it was in another process; its ``alarms`` and ``others`` are the caller's to add."""
+        made = cls(
+            values["pidfd"],
+            values["outputs"],
+            values["stdin"],
+            log,
+            on_control,
+            on_end=on_end,
+            listener=listener,
+            stdin_once=values["stdin_once"],
+        )
+        made._stdin_ended = values["stdin_ended"]
+        made._to_stdin += values["to_stdin"]
+        made._welcome = values["welcome"]
+        for one in values["peers"]:
+            peer = Peer.resume(one)
+            made._peers[peer.fd] = peer
+        made._changed.update(made._peers.values())
+        return made
 
     def run(self) -> None:
         """Relay until the container's first process has ended and no output is left."""
         for fd in (*self._outputs, *([self._stdin] if self._stdin is not None else [])):
-            os.set_blocking(fd, False)
+            set_blocking(fd, False)
         ended, last = False, 0.0
         while not ended or self._outputs:
-            timeout = DRAIN_SECONDS if ended else self._ring() if self._alarms else None
+            timeout = DRAIN_SECONDS if ended else self._ring() if self.alarms else None
             self._watch(ended)
             events = self._epoll.poll(timeout)
             if ended and (not events or monotonic() > last):
@@ -147,7 +172,7 @@ class Supervisor:
         for peer in [*self._peers.values()]:
             self._write(peer)
             if peer.fd in self._peers:
-                self._want(peer.fd, _READ | _WRITE)
+                self._want(peer.fd, READ | WRITE)
         for fd in self._interest.keys() - self._peers.keys():
             self._forget(fd)
         while self._peers:
@@ -155,19 +180,10 @@ class Supervisor:
             if not events:
                 return
             for fd, event in events:
-                if event & (_READ | _GONE) and fd in self._peers:
+                if event & (READ | GONE) and fd in self._peers:
                     self._read(self._peers[fd])
-                if event & _WRITE and fd in self._peers:
+                if event & WRITE and fd in self._peers:
                     self._write(self._peers[fd])
-
-    def _ring(self) -> float | None:
-        """Call what is due; seconds to the next."""
-        now = monotonic()
-        due = [alarm for alarm in self._alarms if alarm[0] <= now]
-        self._alarms = [alarm for alarm in self._alarms if alarm[0] > now]
-        for _when, function in due:
-            function()
-        return max(min(when for when, _ in self._alarms) - now, 0) if self._alarms else None
 
     def _watch(self, ended: bool) -> None:
         """Wait for what can be handled now, and for nothing else."""
@@ -176,16 +192,16 @@ class Supervisor:
             self._changed.update([peer for peer in self._peers.values() if peer.stdin])
         while self._changed:
             self._watch_peer(self._changed.pop(), END_WATER if ended else HIGH_WATER)
-        wanted = {} if ended else dict.fromkeys((self._pidfd, *self._others), _READ)
+        wanted = {} if ended else dict.fromkeys((self._pidfd, *self.others), READ)
         if not self._behind:
             for fd in self._outputs:
-                wanted[fd] = _READ
+                wanted[fd] = READ
         if self._stdin is not None and self._to_stdin:
-            wanted[self._stdin] = wanted.get(self._stdin, 0) | _WRITE
+            wanted[self._stdin] = wanted.get(self._stdin, 0) | WRITE
         if self._log is not None and self._log.waiting:
-            wanted[self._log.fd] = _WRITE
+            wanted[self._log.fd] = WRITE
         if self._listener is not None and len(self._peers) < MOST_CLIENTS and not self._crowded:
-            wanted[self._listener.fileno()] = _READ
+            wanted[self._listener.fileno()] = READ
         for fd in self._fixed.keys() - wanted.keys():
             self._forget(fd)
         for fd, events in wanted.items():
@@ -195,41 +211,33 @@ class Supervisor:
     def _watch_peer(self, peer: Peer, water: int) -> None:
         if self._peers.get(peer.fd) is not peer:  # gone meanwhile
             return
-        self._want(peer.fd, (0 if self._held and peer.stdin else _READ) | (_WRITE if peer.pending else 0))
+        self._want(peer.fd, (0 if self._held and peer.stdin else READ) | (WRITE if peer.pending else 0))
         if len(peer.pending) >= water and not peer.leaving:
             self._behind.add(peer)
         else:
             self._behind.discard(peer)
 
-    def _want(self, fd: int, events: int) -> None:
-        before = self._interest.get(fd)
-        if before is None:
-            self._epoll.register(fd, events)
-        elif before != events:
-            self._epoll.modify(fd, events)
-        self._interest[fd] = events
-
     def _handle(self, fd: int, event: int) -> None:
-        if fd == self._stdin and event & _WRITE:
+        if fd == self._stdin and event & WRITE:
             self._feed_stdin()
         if fd in self._outputs:
-            if event & (_READ | _GONE):
+            if event & (READ | GONE):
                 self._read_output(fd)
         elif fd == self._stdin:
-            if event & _GONE:
+            if event & GONE:
                 self._close_stdin()
         elif fd in self._peers:
             peer = self._peers[fd]
-            if event & _WRITE:
+            if event & WRITE:
                 self._write(peer)
-            if event & (_READ | _GONE) and fd in self._peers:
+            if event & (READ | GONE) and fd in self._peers:
                 self._read(peer)
         elif self._listener is not None and fd == self._listener.fileno():
             self._accept()
         elif self._log is not None and fd == self._log.fd:
             self._log.flush()
-        elif fd in self._others:
-            self._others[fd]()
+        elif fd in self.others:
+            self.others[fd]()
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -247,7 +255,7 @@ class Supervisor:
     def _read_output(self, fd: int) -> None:
         stream = self._outputs[fd]
         try:
-            data = os.read(fd, MAX_PAYLOAD)
+            data = read(fd, MAX_PAYLOAD)
         except BlockingIOError:
             return
         except OSError:  # EIO: the last process of a pty's slave side has gone
@@ -268,7 +276,7 @@ class Supervisor:
         self._forget(fd)
         if fd == self._stdin:
             self._stdin = None
-        os.close(fd)
+        close(fd)
 
     def _tell(self, peer: Peer, message: dict[str, Any]) -> None:
         peer.pending += control(message)
@@ -354,7 +362,7 @@ class Supervisor:
             return
         try:
             while self._to_stdin:
-                del self._to_stdin[: os.write(self._stdin, self._to_stdin)]
+                del self._to_stdin[: write(self._stdin, self._to_stdin)]
         except BlockingIOError:
             return
         except OSError:
@@ -375,7 +383,7 @@ class Supervisor:
         self._to_stdin.clear()
         if self._stdin is not None and not self._terminal:
             self._forget(self._stdin)
-            os.close(self._stdin)
+            close(self._stdin)
             self._stdin = None
 
     def _drop(self, peer: Peer) -> None:
@@ -389,11 +397,3 @@ class Supervisor:
         peer.pending.clear()
         if peer.stdin:
             self._end_stdin()
-
-    def _forget(self, fd: int) -> None:
-        if self._interest.pop(fd, None) is not None:
-            self._fixed.pop(fd, None)
-            try:
-                self._epoll.unregister(fd)
-            except OSError:
-                pass  # whoever had us watch it has closed it

@@ -14,12 +14,11 @@ from wherry.errors import InvalidArgument
 from wherry.linux import cgroup as cgroups
 from wherry.linux import prctl
 from wherry.runtime import birth, channel, init, ops
-from wherry.runtime.child import Child
 from wherry.runtime.execute import shield_link
-from wherry.runtime.failures import exec_failure, failure
 from wherry.runtime.inside import Prepared, Stdio
-from wherry.runtime.parent import Parent, state_document, state_parts
+from wherry.runtime.parent import Parent, state_parts
 from wherry.runtime.plan import plan
+from wherry.runtime.process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,74 +28,9 @@ if TYPE_CHECKING:
     from wherry.linux.cgroup import Cgroup
     from wherry.linux.host import Host
     from wherry.oci.mount import Mount
-    from wherry.runtime.channel import Channel
     from wherry.runtime.ops import Op
 
 __all__ = ["Process", "Stdio", "create"]
-
-
-class Process(Child):
-    """A created container process, a child of the process that called `create`, which waits for it and calls `delete`
-    at the end."""
-
-    def __init__(self, pid: int, spec: dict[str, Any], operations: tuple[Op, ...], link: Channel) -> None:
-        super().__init__(pid)
-        self.terminal = bool(spec["process"].get("terminal"))
-        self.state: tuple[str, str] = ("", "")
-        self._spec = spec
-        self._operations = operations
-        self._link: Channel | None = link
-
-    def start(self) -> None:
-        """Let the process execute its command; returns after it has.
-
-        Raises CommandNotFound, CannotInvoke (with Docker's words) or SystemFailure; then the process has ended, and
-        `delete` is still the caller's to call.
-        """
-        link = self._link
-        if link is None:
-            raise InvalidArgument("the container has been started already")
-        try:
-            link.send(channel.START)
-            kind, body, _ = link.receive()
-        except channel.Closed:
-            kind = body = b""
-        finally:
-            link.close()
-            self._link = None
-        if kind == channel.FAILED:
-            raise failure(self._operations, body)
-        if kind == channel.STUB:
-            raise exec_failure(body[0], str(self._spec["process"]["args"][0]))
-        self._hooks("poststart", "running")
-
-    def delete(self) -> None:
-        """Remove the cgroup and what is left in it; the process is killed if it still lives.  Does nothing twice."""
-        if self.pidfd < 0:
-            return
-        self.kill(_signal.SIGKILL)
-        self.wait()
-        if self._link is not None:
-            self._link.close()
-        os.close(self.pidfd)
-        self.pidfd = -1
-        for descriptor in self.kept.values():
-            os.close(descriptor)
-        if self.cgroup is not None:
-            if not self._own_pids():
-                self.cgroup.kill()  # with pids of its own, nobody outlives the first process (pid_namespaces(7))
-            self.cgroup.remove()
-        self._hooks("poststop", "stopped")
-
-    def _own_pids(self) -> bool:
-        return any(isinstance(one, ops.Clone) and "pid" in one.new for one in self._operations)
-
-    def _hooks(self, stage: str, status: str) -> None:
-        found = (self._spec.get("hooks") or {}).get(stage)
-        if found:
-            from wherry.runtime import hooks
-
-            hooks.run_ignoring_failures(stage, found, state_document(self.state, self.pid, status))
 
 
 def create(
@@ -227,7 +161,7 @@ def launch(
             if descriptor >= 0:
                 os.close(descriptor)
     try:
-        process = Process(pid, spec, operations, ours)
+        process = Process(pid, spec, operations, ours, own_pids="pid" in clone.new)
         process.state = prepared.state
         process.cgroup = group
         Parent(process, ours, operations, prepared).bring_up(meanwhile)

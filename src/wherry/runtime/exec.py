@@ -8,7 +8,7 @@ from wherry.errors import Conflict, InvalidArgument
 from wherry.linux import namespaces
 from wherry.linux.namespaces import FILES, FLAGS
 from wherry.runtime import ops
-from wherry.runtime.create import Process, launch, prepare
+from wherry.runtime.create import launch, prepare
 from wherry.runtime.inside_process import own_streams
 from wherry.runtime.plan import process_ops
 from wherry.runtime.situation import Situation
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wherry.linux.host import Host
     from wherry.runtime.inside import Stdio
     from wherry.runtime.ops import Op
+    from wherry.runtime.process import Process
 
 
 def exec_process(

@@ -9,7 +9,7 @@ import select
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.linux.cgroup import Cgroup
-    from wherry.runtime.create import Process
+    from wherry.runtime.process import Process
 
 
 class ExecutedProcess:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from wherry.linux.ids import IdMap
     from wherry.runtime.channel import Channel
-    from wherry.runtime.create import Process
     from wherry.runtime.inside import Prepared
     from wherry.runtime.ops import Op
+    from wherry.runtime.process import Process
 
 
 def state_parts(spec: dict[str, Any], container_id: str, bundle: str) -> tuple[str, str]:
@@ -94,7 +94,7 @@ class Parent:
     def _run_hooks(self) -> None:
         from wherry.runtime import hooks
 
-        found = self.process._spec.get("hooks") or {}
+        found = self.process.hooks
         document = state_document(self.process.state, self.process.pid, "creating")
         for stage in ("prestart", "createRuntime"):
             hooks.run(stage, found.get(stage) or [], document)

@@ -36,7 +36,7 @@ MONITOR = """
             udp.recvfrom(100)
 
     supervisor = Supervisor(os.pidfd_open(container), {}, None, None, lambda message: None)
-    demand = OnDemand("names", [udp.fileno()], serve, lambda: None)
+    demand = OnDemand("names", [udp.fileno()], serve, (), lambda: None)
     demand.attach(supervisor)
     print(udp.getsockname()[1], container, flush=True)
     supervisor.run()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.cli.main import Call
-    from wherry.runtime.create import Process
+    from wherry.runtime.process import Process
 
 # fmt: off
 COMMAND = Command(
