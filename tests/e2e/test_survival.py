@@ -26,8 +26,8 @@ SEED = os.environ.get("WHERRY_SEED") or (os.environ.get("PYTEST_XDIST_TESTRUNUID
 DEFINED = ("created", "running", "restarting", "paused", "exited")
 CALLS = {
     "pwrite64": 12, "mkdir": 10, "rmdir": 10, "unlink": 4, "unlinkat": 4, "sendto": 5, "recvfrom": 5, "flock": 6,
-    "clone3": 2, "clone": 3, "execve": 4, "memfd_create": 2, "wait4": 2, "pidfd_send_signal": 1, "connect": 2, "bind": 2, "setsid": 3,
-    "pivot_root": 1, "write": 12, "rename": 2, "epoll_wait": 4,
+    "clone3": 2, "clone": 3, "execve": 4, "memfd_create": 2, "wait4": 2, "pidfd_send_signal": 1, "connect": 2,
+    "bind": 2, "setsid": 3, "pivot_root": 1, "write": 12, "rename": 2, "epoll_wait": 4,
 }  # fmt: skip
 BRIEF = ("busybox", "sleep", "3")  # strace stays until everything that it follows has ended
 VERBS = ("run", "start", "stop", "restart", "rm", "exec", "kill", "update")

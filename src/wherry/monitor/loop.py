@@ -1,6 +1,6 @@
 """What a monitor waits for: descriptors and moments, each with a function to call.
 
-Resting monitors hold this module (docs/decisions/0190-resting-monitors.md): it imports nothing that the interpreter
+Resting monitors hold this module (docs/decisions/0084-resting-monitors.md): it imports nothing that the interpreter
 does not have built in.
 """
 

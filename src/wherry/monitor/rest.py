@@ -1,4 +1,4 @@
-"""A monitor to whose container nothing happens becomes a small process (docs/decisions/0190-resting-monitors.md).
+"""A monitor to whose container nothing happens becomes a small process (docs/decisions/0084-resting-monitors.md).
 
 `rest_if_possible` executes a fresh interpreter in the place of the monitor: the same process, with the same child and
 the same descriptors, which has loaded nothing but the loop.  What the loop does not need is pickled into a memory file,
