@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # What the arguments of a command are: "one" for the first only.
 ARGUMENTS = {
     "attach": ("running", "one"), "commit": ("containers", "one"), "container_inspect": ("containers", ""),
-    "create": ("images", "one"), "diff": ("containers", "one"), "exec": ("running", "one"),
+    "create": ("images", "one"), "diff": ("containers", "one"), "env_diff": ("containers images", ""),
+    "env_exec": ("running", "one"), "env_export": ("images", "one"), "env_run": ("images", "one"),
+    "env_verify": ("containers images", "one"), "exec": ("running", "one"),
     "export": ("containers", "one"), "history": ("images", "one"), "image_inspect": ("images", ""),
     "inspect": ("anything", ""), "kill": ("alive", ""), "logs": ("containers", "one"),
     "network_connect": ("networks then containers", ""), "network_disconnect": ("networks then containers", ""),
@@ -44,11 +46,15 @@ OPTIONS: dict[str, str] = {
     "log-driver": "json-file local journald none", "detach-keys": "ctrl-p,ctrl-q",
     "signal": "HUP INT QUIT KILL USR1 USR2 TERM STOP CONT", "stop-signal": "HUP INT QUIT KILL USR1 USR2 TERM",
     "runtime": "wherry runc crun runsc", "type": "container image volume network", "format": "json table",
+    "python": "3.9 3.11 3.13", "base": "debian:bullseye debian:bookworm debian:trixie",
+    "env_export format": "requirements pylock dockerfile cyclonedx",
     "attach": "stdin stdout stderr", "cap-add": "capabilities", "cap-drop": "capabilities",
     "security-opt": "no-new-privileges seccomp=unconfined apparmor=unconfined label=disable", "driver": "",
 }  # fmt: skip
 _FILES = ("cidfile", "config", "device", "env-file", "input", "label-file", "mount", "output", "pid-file", "root",
           "run-root", "bundle", "tmpfs", "workdir")  # fmt: skip
+_FOLDER = ("env_build", "env_diff", "env_export", "env_init", "env_lock", "env_notebook", "env_run", "env_shell",
+           "env_why")  # fmt: skip
 _COMMAND_FOLLOWS = ("run", "create", "exec", "cp", "load")
 
 
@@ -108,20 +114,20 @@ def complete(words: Sequence[str], current: str) -> tuple[Candidates, bool]:
     command: Command = load(path).COMMAND
     _values, given, waiting = _read(command, arguments, interspersed=command.interspersed)
     if waiting:
-        return _value(names, waiting, "", current)
+        return _value(names, COMMANDS[path], waiting, "", current)
     if current.startswith("--") and "=" in current:
         name, _equals, value = current.removeprefix("--").partition("=")
-        return _value(names, name, f"--{name}=", value)
+        return _value(names, COMMANDS[path], name, f"--{name}=", value)
     if current.startswith("-") and (command.interspersed or not given):
         return _options(command, current), False
     kind, first = ARGUMENTS.get(COMMANDS[path], ("", ""))
     if given and (first or not kind):
         return [], COMMANDS[path] in _COMMAND_FOLLOWS
     if not kind:
-        return [], COMMANDS[path] in (*_COMMAND_FOLLOWS, "cp", "import_")
+        return [], COMMANDS[path] in (*_COMMAND_FOLLOWS, *_FOLDER, "cp", "import_")
     if kind == "networks then containers":
         kind = "containers" if given else "networks"
-    return _fitting([name for name in names.of(kind) if name not in given], current), False
+    return _fitting([name for name in names.of(kind) if name not in given], current), COMMANDS[path] in _FOLDER
 
 
 def _read(command: Command, words: Sequence[str], *, interspersed: bool) -> tuple[dict[str, str], list[str], str]:
@@ -184,9 +190,9 @@ def _options(command: Command, current: str) -> Candidates:
     return [(f"--{row[0]}", row[4].split("\n")[0]) for row in known if f"--{row[0]}".startswith(current)]
 
 
-def _value(names: _Names, option: str, before: str, current: str) -> tuple[Candidates, bool]:
-    """What an option may be given; ``before`` is what of the word is there already."""
-    kind = OPTIONS.get(option, "")
+def _value(names: _Names, command: str, option: str, before: str, current: str) -> tuple[Candidates, bool]:
+    """What an option of a command may be given; ``before`` is what of the word is there already."""
+    kind = OPTIONS.get(f"{command} {option}", OPTIONS.get(option, ""))
     found = [(before + name, what) for name, what in _fitting(names.of(kind), current)] if kind else []
     return found, option in (*_FILES, "volume")
 
@@ -215,8 +221,9 @@ class _Names:
             "volumes": known.volume_names,
             "networks": known.network_names,
         }
-        if kind == "anything":
-            return [name for part in ("containers", "images", "networks", "volumes") for name in self.of(part)]
+        if kind in ("anything", "containers images"):
+            parts = "containers images networks volumes" if kind == "anything" else kind
+            return [name for part in parts.split() for name in self.of(part)]
         if kind == "capabilities":
             from wherry.linux.capabilities import ALL
             from wherry.linux.capabilities import names as names_of

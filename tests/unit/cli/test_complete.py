@@ -67,6 +67,10 @@ def names(line: str) -> list[str]:
         ("-D stop we", ["web"]),
         ("inspect da", ["data"]),
         ("kill -s US", ["USR1", "USR2"]),
+        ("env l", ["lock", "ls"]),
+        ("env export -f ", ["requirements", "pylock", "dockerfile", "cyclonedx"]),
+        ("env lock --python=3.1", ["--python=3.11", "--python=3.13"]),
+        ("env diff web w", ["worker"]),
     ],
 )
 def test_candidates(line: str, expected: list[str]) -> None:
@@ -76,7 +80,8 @@ def test_candidates(line: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("line", "files"),
     [("run image ", True), ("run --env-file ", True), ("exec web ", True), ("stop ", False), ("ps ", False),
-     ("load -i ", True), ("run -v ", True), ("volume rm ", False), ("--config ", True)],
+     ("load -i ", True), ("run -v ", True), ("volume rm ", False), ("--config ", True),
+     ("env diff ", True), ("env lock ", True), ("env verify ", False), ("env why ", True)],
 )  # fmt: skip
 def test_where_files_may_follow(line: str, files: bool) -> None:
     words = split(f"wherry {line}")
