@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ARGUMENTS = {
     "attach": ("running", "one"), "commit": ("containers", "one"), "container_inspect": ("containers", ""),
     "create": ("images", "one"), "diff": ("containers", "one"), "env_diff": ("containers images", ""),
-    "env_exec": ("running", "one"), "env_export": ("images", "one"), "env_run": ("images", "one"),
+    "env_export": ("images", "one"),
     "env_verify": ("containers images", "one"), "exec": ("running", "one"),
     "export": ("containers", "one"), "history": ("images", "one"), "image_inspect": ("images", ""),
     "inspect": ("anything", ""), "kill": ("alive", ""), "logs": ("containers", "one"),
