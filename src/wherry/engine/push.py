@@ -64,7 +64,6 @@ def push(
     Raises `InvalidArgument`, `NotFound`, `Unauthorized`, `Forbidden`, `Unavailable`, `Corrupt`.
     """
     reference = references.parse(name)
-    threading.Thread(target=_load, daemon=True).start()
     config = registry_config(engine)
     show = OneAtATime(progress or Silent())
     if not reference.tag and not all_tags and not reference.digest:
@@ -168,7 +167,11 @@ def _prepare(
     if compression is None and not unseen:
         return body, manifest
 
+    first = threading.Lock()
+
     def show(diff_id: str) -> None:
+        if first.acquire(blocking=False):
+            threading.Thread(target=_load, daemon=True).start()
         progress.start(digests.hex_part(diff_id)[:12], "Compressing")
 
     turn = sys.getswitchinterval()
