@@ -131,6 +131,18 @@ def test_what_fails_leaves_the_lock_alone(env: Wherry, project: Path, index: Ind
     assert sorted(path.name for path in project.iterdir()) == ["pylock.toml", "pyproject.toml", "requirements.txt"]
 
 
+def test_a_lock_with_marks_of_a_merge(env: Wherry, project: Path) -> None:
+    env.ok("env", "lock", cwd=project)
+    before = (project / "pylock.toml").read_text()
+    (project / "pylock.toml").write_text("<<<<<<< ours\n" + before)
+    assert "is not TOML" in said(env("env", "build", cwd=project))
+    result = env("env", "lock", cwd=project)
+    assert (result.code, "its versions are not kept" in result.err) == (0, True), result
+    assert (project / "pylock.toml").read_text() == before
+    assert "requirements.txt is not TOML" in said(env("env", "lock", "-o", "requirements.txt", cwd=project))
+    assert (project / "requirements.txt").read_text() == "app\n"
+
+
 def test_words_of_the_command_line(env: Wherry, project: Path, scratch: Path) -> None:
     assert "--with has nothing to do with the project" in said(env("env", "lock", "--with", "x", cwd=project))
     assert "--cuda goes with --with" in said(env("env", "lock", "--cuda", "12.6", cwd=project))

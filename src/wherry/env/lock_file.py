@@ -16,6 +16,9 @@ VERSION = 1
 """Of the table ``[tool.wherry]``; another one is refused."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_PYTHON = re.compile(r"3\.\d{1,2}")
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # as PEP 503 writes names
+_VERSION = re.compile(r"[A-Za-z0-9.!+_-]+")
 _AGAIN = "the file was changed by hand or by another program: lock again"
 
 
@@ -119,21 +122,29 @@ def read(text: str, name: str) -> Lock:
     if not architectures or not set(architectures) <= set(MACHINES):
         own.wrong("architectures")
     options = own.table("options")
+    python = own.match("python", _PYTHON)
     return Lock(
-        python=own.text("python"),
+        python=python,
         architectures=architectures,
-        base=_read_base(own.table("base"), own.text("python")),
+        base=_read_base(own.table("base"), python),
         packages=tuple(_read_package(each) for each in top.tables("packages")),
         requirements=own.texts("requirements"),
         inputs=own.text("inputs"),
         options=Options(
-            env=tuple((key, options.table("env").text(key)) for key in options.table("env").content),
+            env=_variables(options.table("env")),
             user=options.text("user", ""),
             workdir=options.text("workdir", ""),
             cuda=options.text("cuda", ""),
         ),
         exclude_newer=own.text("exclude-newer", ""),
     )
+
+
+def _variables(table: _Table) -> tuple[tuple[str, str], ...]:
+    for name in table.content:
+        if not name or "=" in name or "\0" in name + table.text(name):
+            table.wrong(name)
+    return tuple((name, table.text(name)) for name in table.content)
 
 
 def _read_package(table: _Table) -> LockedPackage:
@@ -146,8 +157,8 @@ def _read_package(table: _Table) -> LockedPackage:
         raise InvalidArgument(f"{table.file}: {table.place} has neither wheels nor an sdist", hint=_AGAIN)
     requires = table.tables("dependencies") if "dependencies" in table.content else ()
     return LockedPackage(
-        name=table.text("name"),
-        version=table.text("version"),
+        name=table.match("name", _NAME),
+        version=table.match("version", _VERSION),
         wheels=wheels,
         sdist=sdist,
         marker=marker,
@@ -157,17 +168,14 @@ def _read_package(table: _Table) -> LockedPackage:
 
 def _read_file(table: _Table) -> LockedFile:
     name = table.text("name")
-    if "/" in name or name in ("", ".", ".."):
+    if "/" in name or "\0" in name or name in ("", ".", ".."):
         table.wrong("name")
     size = table.number("size") if "size" in table.content else 0
     return LockedFile(name=name, url=table.text("url"), sha256=_sha256(table.table("hashes")), size=size)
 
 
 def _sha256(table: _Table) -> str:
-    found = table.text("sha256")
-    if not _SHA256.fullmatch(found):
-        table.wrong("sha256")
-    return found
+    return table.match("sha256", _SHA256)
 
 
 def _read_base(table: _Table, python: str) -> DebianBase | ImageBase:
@@ -225,6 +233,12 @@ class _Table:
         if default is not None and key not in self.content:
             return default
         found: str = self._get(key, str)
+        return found
+
+    def match(self, key: str, pattern: re.Pattern[str]) -> str:
+        found = self.text(key)
+        if not pattern.fullmatch(found):
+            self.wrong(key)
         return found
 
     def number(self, key: str) -> int:

@@ -5,6 +5,7 @@ Reading order: `lock` is the story; `load` is what those call that build or run.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from wherry.env import lock_file, toml
@@ -76,7 +77,7 @@ def lock(
         architectures=spec.architectures,
         base=base,
         packages=found.packages,
-        requirements=tuple(sorted(set(requirements))),
+        requirements=tuple(sorted({re.sub(r"://[^/@\s]+@", "://", each) for each in requirements})),  # no passwords
         inputs=spec.digest(),
         options=spec.options,
         exclude_newer=newer if not spec.pins else "",
@@ -238,8 +239,6 @@ def libc(base: DebianBase | ImageBase) -> str:
 
 def _version_in(base: DebianBase | ImageBase, name: str, parts: int) -> str:
     """The upstream version of a Debian package of a base."""
-    import re
-
     if isinstance(base, ImageBase):
         return ""
     for _architecture, packages in base.packages:

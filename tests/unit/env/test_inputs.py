@@ -193,6 +193,12 @@ def test_nothing_that_counts(folder: Path) -> None:
         read(folder / "nope")
 
 
+def test_a_file_that_is_named_and_not_there(folder: Path) -> None:
+    write(folder, requirements_txt="x\n", pyproject_toml='[tool.wherry.env]\nfrom = "nope.txt"\n')
+    with pytest.raises(NotFound, match=r"there is no nope\.txt"):
+        project.has_inputs(folder)
+
+
 def test_extras_belong_to_pyproject(folder: Path) -> None:
     write(folder, requirements_txt="x\n", pyproject_toml='[tool.wherry.env]\nextras = ["a"]\n')
     with pytest.raises(

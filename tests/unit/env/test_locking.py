@@ -72,6 +72,17 @@ def test_a_folder_is_locked_once(index: Index, bases: list[Any], tmp_path: Path)
     assert [path.name for path in sorted(folder.iterdir())] == ["pylock.toml", "requirements.txt"]
 
 
+@pytest.mark.usefixtures("bases")
+def test_passwords_stay_out_of_the_lock(index: Index, tmp_path: Path) -> None:
+    path = index.wheel("app", "1.0")
+    url = f"{index.host.replace('http://', 'http://me:secret@')}/files/{path.name}"
+    (tmp_path / "requirements.txt").write_text(f"-i {index.url.replace('http://', 'http://me:secret@')}\napp @ {url}\n")
+    lock(tmp_path)
+    text = (tmp_path / "pylock.toml").read_text()
+    assert "secret" not in text
+    assert f'"app @ {index.host}/files/{path.name}"' in text
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [

@@ -60,7 +60,7 @@ def main(call: Call) -> int:
 
     folder = Path(call.arguments[0] if call.arguments else ".")
     output = Path(call.get("output")) if call.get("output") else project.new_lock_path(folder)
-    old = locking.read(output) if output.exists() else None
+    old = _old(output)
     spec = _spec(call, folder, old)
     if call.get("check"):
         locking.check(locking.read(output), spec, str(output))
@@ -78,6 +78,23 @@ def main(call: Call) -> int:
     if not call.get("quiet"):
         _say(output, old, locked.lock, changed=changed)
     return 0
+
+
+def _old(path: Path) -> Lock | None:
+    """The lock that is there, for its versions; one that was damaged, as by a merge, is made anew."""
+    from wherry.env import locking
+    from wherry.env.inputs import project
+    from wherry.errors import InvalidArgument
+
+    if not path.exists():
+        return None
+    try:
+        return locking.read(path)
+    except InvalidArgument as error:
+        if not project.is_ours(path):
+            raise
+        print(f"WARNING: {error.message}: its versions are not kept", file=sys.stderr)
+        return None
 
 
 def _spec(call: Call, folder: Path, old: Lock | None) -> Spec:

@@ -79,10 +79,12 @@ def read(folder: Path, wishes: Wishes) -> Spec:
 
 
 def has_inputs(folder: Path) -> bool:
-    """Whether a folder has files that say what is needed."""
+    """Whether a folder has files that say what is needed.  Raises `NotFound` for one that is named and not there."""
     try:
         _source(folder, own_options(folder), _pyproject(folder))
-    except NotFound:
+    except NotFound as error:
+        if error.kind != "project":
+            raise
         return False
     return True
 
