@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -22,13 +21,13 @@ from support import compared, images, needs
 from support.command import Wherry
 from support.compared import Case
 from support.dockerd import Dockerd, NotHere
-from support.plain import complaint, plain
+from support.side_by_side import Outcome, outcome, prepare, start, words
 
 SEEN = Path(__file__).parent.parent / "golden/docker/compared.json"
 pytestmark = [pytest.mark.needs("root", "dockerd", "debian", "busybox"), pytest.mark.xdist_group("dockerd")]
 
 
-Steps = list[tuple[str, "Outcome", "Outcome"]]
+Steps = list[tuple[str, Outcome, Outcome]]
 SHARED = "PYTEST_XDIST_WORKER" in os.environ  # then this process may have to do only a part of the cases
 ALONE = ("containers in lists", "images")  # topics whose cases would see what others do meanwhile
 
@@ -80,62 +79,6 @@ def engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     finally:
         docker.close()
         wherry.close()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    complaint: str
-
-
-def prepare(directory: Path) -> Path:
-    """What ``DIR`` stands for: the same for both engines, but not shared."""
-    (directory / "sub").mkdir(parents=True)
-    (directory / "f").write_text("content\n")
-    os.chown(directory / "f", 1000, 1000)
-    (directory / "sub/g").write_text("")
-    (directory / "account").mkdir(mode=0o700)
-    (directory / "account/private").write_text("of an account with a large id\n")
-    (directory / "account/private").chmod(0o600)
-    for path in (directory / "account", directory / "account/private"):
-        os.chown(path, 200001, 200001)
-    (directory / "env").write_text('A=1\n# no\n  B=2\nFROM_HOST\nNOT_THERE\nC="q"\n\nD=a b \nE=\n')
-    directory.chmod(0o755)
-    return directory
-
-
-def start(argv: list[str], env: dict[str, str], cwd: Path, text: bytes) -> subprocess.Popen[bytes]:
-    env = env | {"FROM_HOST": "from the host", "TZ": "UTC"}
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(argv, env=env, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe)
-    if process.stdin:
-        try:
-            process.stdin.write(text)
-            process.stdin.close()
-        except BrokenPipeError:
-            pass
-        process.stdin = None
-    return process
-
-
-def words(step: str, directory: Path, name: str) -> tuple[list[str], bytes]:
-    """The arguments and standard input of one step."""
-    command, _, text = step.partition("<<<")
-    found = ["run", "--rm", "--network", "none"] if command.startswith("R ") else []
-    for word in shlex.split(command.removeprefix("R ")):
-        found.append(re.sub(r"\bDIR\b", str(directory), word).replace("NAME", name))
-    return found, text.strip().encode() + b"\n" if text else b""
-
-
-def outcome(process: subprocess.Popen[bytes], directory: Path) -> Outcome:
-    try:
-        out, err = process.communicate(timeout=60)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    texts = [plain(text.decode(errors="replace"), directory) for text in (out, err)]
-    return Outcome(process.returncode, texts[0], complaint(texts[1]))
 
 
 def both(engines: Engines, case: Case) -> Steps:

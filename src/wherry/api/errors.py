@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -50,8 +51,12 @@ def _refused(request: web.Request, error: Exception) -> web.StreamResponse:
 
 
 def answer(error: WherryError) -> web.Response:
-    """One error of the engine's."""
-    return json_response({"message": text(error)}, status(error))
+    """One error of the engine's; in headers, what Docker has no place for and `wherry.client` reads."""
+    response = json_response({"message": text(error)}, status(error))
+    response.headers["Wherry-Error"] = type(error).__name__
+    if error.hint:
+        response.headers["Wherry-Hint"] = quote(error.hint)
+    return response
 
 
 def text(error: WherryError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wherry.client import request
 from wherry.client.http import named
+from wherry.container import modes
 from wherry.errors import InvalidArgument, NotFound, NotModified, WherryError
 
 TYPE_CHECKING = False
@@ -51,7 +52,8 @@ def create(remote: Remote, options: ContainerOptions) -> str:
 
 
 def _check(remote: Remote, options: ContainerOptions) -> None:
-    """What engines of long ago would silently not do."""
+    """What engines would silently not do."""
+    modes.check(options)
     if options.health_start_interval:
         remote.needs((1, 44), "--health-start-interval")
     if options.annotations:

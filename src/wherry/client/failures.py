@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import unquote
 
 from wherry import errors
 from wherry.errors import NotFound, NotModified, WherryError
+from wherry.monitor.protocol import error_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _KINDS: dict[int, type[WherryError]] = {
     400: errors.InvalidArgument,
@@ -15,17 +21,27 @@ _KINDS: dict[int, type[WherryError]] = {
     501: errors.NotSupported,
     503: errors.Unavailable,
 }
+_NO_COMMAND = ("executable file not found", "no such file or directory", "system cannot find the file specified")
+_NO_INVOKING = ("permission denied", "is a directory", "not a directory", "exec format error")
 
 
-def from_answer(status: int, body: bytes) -> WherryError:
-    """The error of an answer with this status and body (``{"message": …}``)."""
+def from_answer(status: int, body: bytes, headers: Mapping[str, str], *, starting: bool = False) -> WherryError:
+    """The error of an answer: its body is ``{"message": …}``, and our own server says more in ``headers``, whose names
+    are in lower case.
+
+    Of one that kept something from ``starting``, Docker's words say which exit status goes with it.
+    """
     text = body.decode(errors="replace").strip()
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
-    message = document.get("message", "") if isinstance(document, dict) else text
-    return with_status(status, str(message) or f"the engine answered with status {status} and said nothing")
+    message = str(document.get("message", "") if isinstance(document, dict) else text)
+    kind, hint = headers.get("wherry-error", ""), unquote(headers.get("wherry-hint", ""))
+    if kind:
+        return error_from({"error": kind, "message": message.removesuffix(f" ({hint})"), "hint": hint})
+    error = with_status(status, message or f"the engine answered with status {status} and said nothing")
+    return _of_start(error) if starting and status in (400, 500) else error
 
 
 def with_status(status: int, message: str) -> WherryError:
@@ -37,16 +53,8 @@ def with_status(status: int, message: str) -> WherryError:
     return _KINDS.get(status, WherryError)(message)
 
 
-_NO_COMMAND = ("executable file not found", "no such file or directory", "system cannot find the file specified")
-_NO_INVOKING = ("permission denied", "is a directory", "not a directory", "exec format error")
-
-
-def of_start(error: WherryError) -> WherryError:
-    """What keeps a container from starting, with the exit status that Docker's client finds in its words."""
+def _of_start(error: WherryError) -> WherryError:
     text = error.message.lower()
-    if error.status not in (400, 500):
-        return error
-    for words, kind in ((_NO_COMMAND, errors.CommandNotFound), (_NO_INVOKING, errors.CannotInvoke)):
-        if any(word in text for word in words) and type(error) in (WherryError, errors.InvalidArgument):
-            return kind(error.message, hint=error.hint)
-    return error
+    if any(words in text for words in _NO_COMMAND):
+        return errors.CommandNotFound(error.message)
+    return errors.CannotInvoke(error.message) if any(words in text for words in _NO_INVOKING) else error

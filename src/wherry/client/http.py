@@ -156,7 +156,7 @@ class Remote:
             return channel.socket, rest
         content = rest + _rest(channel.socket, int(headers.get("content-length", _MOST_ERROR)) - len(rest))
         channel.close()
-        raise failures.from_answer(status, content)
+        raise failures.from_answer(status, content, headers, starting=path.endswith("/start"))
 
     def another(self) -> Remote:
         """The same engine for another thread."""
@@ -195,7 +195,8 @@ class Remote:
         if response.status >= 300:
             with answer:
                 content = response.read(_MOST_ERROR)
-            raise failures.from_answer(response.status, content)
+            starting = target.endswith("/start")
+            raise failures.from_answer(response.status, content, _lower(response), starting=starting)
         return answer
 
     def _send(
@@ -275,7 +276,7 @@ class Remote:
                     continue
                 raise self.lost(connection, error) from None
             if response.status >= 500 or (response.status >= 400 and not response.getheader("Api-Version")):
-                raise failures.from_answer(response.status, content)
+                raise failures.from_answer(response.status, content, _lower(response))
             self.take_back(connection, response)
             return response.getheader("Api-Version") or ""
 
@@ -285,6 +286,10 @@ _AGENT = f"Wherry-Client/{__version__} (linux)"
 
 def _named(headers: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items() if value}
+
+
+def _lower(response: HTTPResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.getheaders()}
 
 
 def _value(value: Any) -> Any:

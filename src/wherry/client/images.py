@@ -6,7 +6,7 @@ from wherry.client.credentials import header
 from wherry.client.http import named
 from wherry.client.told import show
 from wherry.engine.images import Removed, Step, Summary
-from wherry.errors import NotSupported, WherryError
+from wherry.errors import InvalidArgument, NotSupported, WherryError
 from wherry.oci.reference import parse
 from wherry.registry.search import Result
 
@@ -87,6 +87,8 @@ def removed(found: Sequence[Mapping[str, str]] | None) -> tuple[Removed, ...]:
 def tag(remote: Remote, source: str, target: str) -> None:
     """See `wherry.engine.images.tag`."""
     name = parse(target)
+    if name.digest:
+        raise InvalidArgument("refusing to create a tag with a digest reference")
     remote.call("POST", f"{of(source)}/tag", {"repo": name.familiar_name(), "tag": name.tag or "latest"})
 
 
@@ -137,8 +139,6 @@ def push(
     progress: Progress | None = None,
 ) -> tuple[Pushed, ...]:
     """See `wherry.engine.push.push`; the credentials are those that are kept here."""
-    from wherry.errors import InvalidArgument
-
     if all_platforms or compression is not None:
         option = "--all-platforms" if all_platforms else "--compression"
         raise NotSupported(f"{option} is not supported over an API", hint="push on the machine that has the image")

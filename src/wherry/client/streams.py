@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from wherry.client import failures
 from wherry.client.attached import Attached, detach_keys
 from wherry.client.containers import create, of, remove, start
 from wherry.client.images import pull
 from wherry.errors import Conflict, NotFound, WherryError
 from wherry.oci.digest import is_digest
+from wherry.oci.reference import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wherry.engine.progress import Progress
     from wherry.monitor.client import Streams
 
+_ID_LENGTH = 64
 _CONDITIONS = (1, 30)
 """Since this version of the API one can wait for an end before the beginning, and engines remove containers alone."""
 
@@ -31,12 +32,12 @@ def run(remote: Remote, options: ContainerOptions, streams: Streams, progress: P
     waiting = _wait(remote, identity, removed=options.auto_remove)
     try:
         start(remote, identity)
-    except WherryError as error:
+    except WherryError:
         if connection is not None:
             connection[0].close()
         if options.auto_remove:
             _forget(remote, identity, waiting)
-        raise failures.of_start(error) from None
+        raise
     if connection is not None and _stay(remote, of(identity), connection, streams):
         return 0
     return _status(remote, identity, waiting)
@@ -47,13 +48,17 @@ def run_detached(remote: Remote, options: ContainerOptions, progress: Progress) 
     identity = make(remote, options, progress)
     try:
         start(remote, identity)
-    except WherryError as error:
-        raise failures.of_start(error) from None
+    except WherryError:
+        if options.auto_remove:
+            _forget(remote, identity, None)
+        raise
     return identity
 
 
 def make(remote: Remote, options: ContainerOptions, progress: Progress) -> str:
     """Create a container, whose image is pulled when it is not there or ``--pull`` says so; its id."""
+    if not is_digest(options.image) and len(options.image) != _ID_LENGTH:
+        parse(options.image)  # says what is wrong with the name
     if options.pull == "always":
         _pull(remote, options, progress)
         return create(remote, options)
@@ -62,8 +67,6 @@ def make(remote: Remote, options: ContainerOptions, progress: Progress) -> str:
     except NotFound as error:
         if options.pull == "never" or is_digest(options.image) or not _is_about_image(error, options):
             raise
-    from wherry.oci.reference import parse
-
     progress.message(f"Unable to find image '{parse(options.image).tagged().familiar()}' locally")
     _pull(remote, options, progress)
     return create(remote, options)
@@ -75,8 +78,6 @@ def _is_about_image(error: NotFound, options: ContainerOptions) -> bool:
 
 
 def _pull(remote: Remote, options: ContainerOptions, progress: Progress) -> None:
-    from wherry.oci.reference import parse
-
     name = parse(options.image).tagged().familiar()
     pulled = pull(remote, name, platform=options.platform, progress=progress)
     progress.message(f"Digest: {pulled.digest}")
@@ -93,10 +94,7 @@ def start_attached(remote: Remote, name: str, streams: Streams) -> int:
     joined = streams.replace(terminal=terminal, sig_proxy=streams.sig_proxy and not terminal, stdin=stdin)
     connection = _attach(remote, identity, joined)
     waiting = _wait(remote, identity, removed=document["HostConfig"]["AutoRemove"])
-    try:
-        start(remote, identity)
-    except WherryError as error:
-        raise failures.of_start(error) from None
+    start(remote, identity)
     if connection is not None and _stay(remote, of(identity), connection, joined):
         return 0
     return _status(remote, identity, waiting)
@@ -145,13 +143,10 @@ def exec_in(remote: Remote, name: str, options: ExecOptions, streams: Streams) -
         begin["ConsoleSize"] = list(options.console_size)
     identity = remote.call("POST", f"{of(name)}/exec", body=asked)["Id"]
     path = f"/exec/{identity}"
-    try:
-        if options.detach:
-            remote.call("POST", f"{path}/start", body=begin)
-            return 0
-        connection = remote.hijack(f"{path}/start", body=begin)
-    except WherryError as error:
-        raise failures.of_start(error) from None
+    if options.detach:
+        remote.call("POST", f"{path}/start", body=begin)
+        return 0
+    connection = remote.hijack(f"{path}/start", body=begin)
     if _stay(remote, path, connection, streams):
         return 0
     return int(remote.call("GET", f"{path}/json")["ExitCode"] or 0)

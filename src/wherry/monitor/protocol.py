@@ -78,12 +78,17 @@ def describe_error(error: BaseException) -> dict[str, Any]:
 
 def raise_error(message: dict[str, Any]) -> None:
     """Raise what `describe_error` described."""
+    raise error_from(message)
+
+
+def error_from(message: dict[str, Any]) -> WherryError:
+    """What `describe_error` described."""
     from wherry import errors
 
-    cls = getattr(errors, message["error"], errors.WherryError)
+    cls: type[WherryError] = getattr(errors, message["error"], errors.WherryError)
     error = cls.__new__(cls)
     errors.WherryError.__init__(error, message["message"], hint=message["hint"])
-    raise error
+    return error
 
 
 def exit_code(message: dict[str, Any]) -> int:
