@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import os
 
-from wherry.cli.main import COMMANDS, GLOBAL, load
+from wherry.cli.main import COMMANDS, GLOBAL, Call, load
 from wherry.errors import WherryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from typing import Any
 
     from wherry.cli.parser import Command
-    from wherry.engine.engine import Engine
 
     Candidates = list[tuple[str, str]]
 
 # What the arguments of a command are: "one" for the first only.
 ARGUMENTS = {
-    "attach": ("running", "one"), "commit": ("containers", "one"), "container_inspect": ("containers", ""),
+    "attach": ("running", "one"), "context_export": ("contexts", "one"), "context_inspect": ("contexts", ""),
+    "context_rm": ("contexts", ""), "context_update": ("contexts", "one"), "context_use": ("contexts", "one"),
+    "commit": ("containers", "one"), "container_inspect": ("containers", ""),
     "create": ("images", "one"), "diff": ("containers", "one"), "env_diff": ("containers images", ""),
     "env_export": ("images", "one"),
     "env_verify": ("containers images", "one"), "exec": ("running", "one"),
@@ -48,7 +50,7 @@ OPTIONS: dict[str, str] = {
     "runtime": "wherry runc crun runsc", "type": "container image volume network", "format": "json table",
     "python": "3.9 3.11 3.13", "base": "debian:bullseye debian:bookworm debian:trixie",
     "env_export format": "requirements pylock dockerfile cyclonedx",
-    "attach": "stdin stdout stderr", "cap-add": "capabilities", "cap-drop": "capabilities",
+    "attach": "stdin stdout stderr", "context": "contexts", "cap-add": "capabilities", "cap-drop": "capabilities",
     "security-opt": "no-new-privileges seccomp=unconfined apparmor=unconfined label=disable", "driver": "",
 }  # fmt: skip
 _FILES = ("cidfile", "config", "device", "env-file", "input", "label-file", "mount", "output", "pid-file", "root",
@@ -104,7 +106,7 @@ def complete(words: Sequence[str], current: str) -> tuple[Candidates, bool]:
     """What ``current`` may become after ``words``; and whether it may be the name of a file."""
     values, rest, waiting = _read(GLOBAL, words, interspersed=False)
     if waiting:
-        return [], waiting in _FILES
+        return _value(_Names(values), "", waiting, "", current)
     path, arguments = _command(rest)
     if not path:
         if current.startswith("-") and not rest:
@@ -211,16 +213,14 @@ class _Names:
         """The names of a kind of thing, or the words of a list."""
         from wherry.engine import completions as known
 
-        sources: dict[str, Callable[[Engine], list[str]]] = {
-            "containers": known.container_names,
-            "running": lambda engine: known.container_names(engine, known.RUNNING),
-            "alive": lambda engine: known.container_names(engine, known.RUNNING + known.PAUSED),
-            "paused": lambda engine: known.container_names(engine, known.PAUSED),
-            "stopped": lambda engine: known.container_names(engine, known.STOPPED),
-            "images": known.image_names,
-            "volumes": known.volume_names,
-            "networks": known.network_names,
+        containers: dict[str, tuple[str, ...]] = {
+            "containers": (),
+            "running": known.RUNNING,
+            "alive": known.RUNNING + known.PAUSED,
+            "paused": known.PAUSED,
+            "stopped": known.STOPPED,
         }
+        others = {"images": known.image_names, "volumes": known.volume_names, "networks": known.network_names}
         if kind in ("anything", "containers images"):
             parts = "containers images networks volumes" if kind == "anything" else kind
             return [name for part in parts.split() for name in self.of(part)]
@@ -229,18 +229,35 @@ class _Names:
             from wherry.linux.capabilities import names as names_of
 
             return ["ALL", *[name.removeprefix("CAP_") for name in names_of(ALL)]]
-        if kind not in sources:
+        if kind == "contexts":
+            return self._contexts()
+        if kind not in containers and kind not in others:
             return kind.split()
         try:
-            engine = self._engine()
-            return sources[kind](engine) if engine is not None else []
+            call = self._call()
+            if call is None:
+                return []
+            if kind in containers:
+                return call.verb(known.container_names)(containers[kind])
+            return call.verb(others[kind])()
         except (WherryError, OSError):
             return []  # while somebody types is no time for errors
 
-    def _engine(self) -> Engine | None:
-        from wherry.engine.engine import Engine
+    def _call(self) -> Call | None:
+        """The command line so far; None where there is nothing to ask."""
         from wherry.engine.paths import find
 
-        values = self._values
-        paths = find(os.environ, root=values.get("root", ""), run=values.get("run-root", ""))
-        return Engine(paths) if os.path.exists(f"{paths.root}/wherry.db") else None
+        options: dict[str, Any] = dict(self._values)
+        if "host" in options:
+            options["host"] = [options["host"]]
+        call = Call("", {}, [], options)
+        if call.remote() is None:
+            root = find(os.environ, root=options.get("root", ""), run=options.get("run-root", "")).root
+            return call if os.path.exists(f"{root}/wherry.db") else None
+        return call
+
+    def _contexts(self) -> list[str]:
+        from wherry.cli.endpoint import docker_config
+        from wherry.client.contexts import DEFAULT, Store
+
+        return sorted([DEFAULT, *Store(docker_config(os.environ)).names()])

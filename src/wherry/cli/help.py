@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COMMON = ("run", "exec", "ps", "pull", "images", "version", "info")
 GROUPS = {
     "container": "Manage containers",
+    "context": "Manage contexts",
     "artifact": "Manage OCI artifacts",
     "debug": "Look into the engine",
     "env": "Make Python environments into images",

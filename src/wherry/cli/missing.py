@@ -8,7 +8,6 @@ _NOT_YET = "this version of wherry does not have it yet"
 _SWARM = "wherry has no swarm; it runs containers on one machine"
 _PLUGINS = "wherry has no plugins"
 _KEYS = "wherry has no content trust of Docker's kind"
-_CONTEXTS = "wherry has no daemon, and so no contexts"
 
 MISSING = {
     "build": _NOT_YET,
@@ -17,7 +16,6 @@ MISSING = {
     "checkpoint": "wherry does not freeze containers to disk",
     "compose": "use docker compose with the API of `wherry serve`, once there is one",
     "config": _SWARM,
-    "context": _CONTEXTS,
     "image build": _NOT_YET,
     "node": _SWARM,
     "plugin": _PLUGINS,

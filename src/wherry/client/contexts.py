@@ -46,6 +46,15 @@ class Context(Record):
         return {"Name": self.name, "Metadata": metadata, "Endpoints": {"docker": endpoint}}
 
 
+def context_from(name: str, document: dict[str, Any], tls: tuple[tuple[str, bytes], ...]) -> Context:
+    """The inverse of `Context.document`."""
+    endpoint = (document.get("Endpoints") or {}).get("docker") or {}
+    metadata = dict(document.get("Metadata") or {})
+    description = str(metadata.pop("Description", ""))
+    skip, rest = bool(endpoint.get("SkipTLSVerify")), tuple(metadata.items())
+    return Context(name, str(endpoint.get("Host", "")), description, skip, tls, rest)
+
+
 def check_name(name: str) -> None:
     """Raises `InvalidArgument` for what cannot name a context."""
     if not name:
@@ -86,20 +95,11 @@ class Store:
                 raise InvalidArgument(f'context "{name}": {path} is not what it should be')
             message = f'context "{name}": context not found: open {path}: no such file or directory'
             raise NotFound("context", name, message, hint="'wherry context ls' shows those that there are")
-        return self._context(name, document)
-
-    def _context(self, name: str, document: dict[str, Any]) -> Context:
-        endpoint = (document.get("Endpoints") or {}).get("docker") or {}
-        metadata = dict(document.get("Metadata") or {})
-        description = str(metadata.pop("Description", ""))
         tls = []
         for file in FILES:
             content = _read(f"{self._tls}/{_identity(name)}/docker/{file}")
             tls += [(file, content)] if content is not None else []
-        return Context(
-            name, str(endpoint.get("Host", "")), description, bool(endpoint.get("SkipTLSVerify")), tuple(tls),
-            tuple(metadata.items()),
-        )  # fmt: skip
+        return context_from(name, document, tuple(tls))
 
     def paths(self, name: str) -> tuple[str, str]:
         """Where a context and its certificates are kept."""

@@ -40,7 +40,7 @@ def from_answer(status: int, body: bytes, headers: Mapping[str, str], *, startin
     kind, hint = headers.get("wherry-error", ""), unquote(headers.get("wherry-hint", ""))
     if kind:
         return error_from({"error": kind, "message": message.removesuffix(f" ({hint})"), "hint": hint})
-    error = with_status(status, message or f"the engine answered with status {status} and said nothing")
+    error = with_status(status, message or f"the answer has status {status} and nothing else: is it an engine?")
     return _of_start(error) if starting and status in (400, 500) else error
 
 

@@ -164,6 +164,10 @@ class Remote:
         other._dialer, other._version = self._dialer, self._version
         return other
 
+    def connect(self) -> socket.socket:
+        """A connection of one's own, to which nothing has been said."""
+        return self._dialer.dial().socket
+
     def close(self) -> None:
         """Let go of the connections."""
         while self._idle:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from wherry.client import networks as of_networks
+from wherry.client import volumes as of_volumes
 from wherry.client.attached import Demultiplexer
-from wherry.client.containers import of, prune
-from wherry.client.images import prune_images
+from wherry.client.containers import complete, documents, of, prune
+from wherry.client.images import list_images, prune_images
 from wherry.monitor.protocol import STDERR
 
 TYPE_CHECKING = False
@@ -38,8 +40,6 @@ def versions(remote: Remote) -> Document:
 
 def disk_usage(remote: Remote) -> Document:
     """See `wherry.engine.disk_usage.disk_usage`."""
-    from wherry.client.containers import complete
-
     found: Document = remote.call("GET", "/system/df")
     for kind in ("Images", "Containers", "Volumes", "BuildCache"):
         found[kind] = found.get(kind) or []
@@ -92,8 +92,6 @@ def texts(
 
 def prune_system(remote: Remote, filters: Filters, *, everything: bool, volumes: bool) -> Pruned:
     """See `wherry.engine.prune.prune_system`."""
-    from wherry.client import networks as of_networks
-    from wherry.client import volumes as of_volumes
     from wherry.engine.prune import Pruned
 
     containers, freed = prune(remote, filters)
@@ -106,3 +104,25 @@ def prune_system(remote: Remote, filters: Filters, *, everything: bool, volumes:
 def _seconds(nanoseconds: int) -> str | None:
     """A time as the API has it, seconds with a fraction; None for none."""
     return f"{nanoseconds // 1_000_000_000}.{nanoseconds % 1_000_000_000:09d}" if nanoseconds else None
+
+
+def container_names(remote: Remote, statuses: Sequence[str] = ()) -> list[str]:
+    """See `wherry.engine.completions.container_names`."""
+    filters = {"status": list(statuses)} if statuses else {}
+    found = documents(remote, filters, everything=True)
+    return sorted([name.removeprefix("/") for one in found for name in one["Names"] if "/" not in name[1:]])
+
+
+def image_names(remote: Remote) -> list[str]:
+    """See `wherry.engine.completions.image_names`."""
+    return sorted([name for one in list_images(remote) for name in one.repo_tags])
+
+
+def volume_names(remote: Remote) -> list[str]:
+    """See `wherry.engine.completions.volume_names`."""
+    return sorted([one["Name"] for one in of_volumes.documents(remote, {})])
+
+
+def network_names(remote: Remote) -> list[str]:
+    """See `wherry.engine.completions.network_names`."""
+    return sorted([one["Name"] for one in of_networks.documents(remote, {})])

@@ -17,6 +17,7 @@ VERBS = {
     "archive": {"Archive": "archive"},
     "attach": {"attach": "streams", "wants": "streams"},
     "commit": {"commit": "archive"},
+    "completions": dict.fromkeys(("container_names", "image_names", "network_names", "volume_names"), "system"),
     "connections": {"connect": "networks", "disconnect": "networks"},
     "container_list": {"documents": "containers"},
     "containers": {"inspect": "containers", "remove": "containers"},
