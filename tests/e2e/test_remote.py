@@ -10,6 +10,8 @@ from support.command import Wherry
 from support.remote import Far
 from support.serving import Served
 
+pytestmark = pytest.mark.xdist_group("remote")
+
 
 @pytest.fixture(scope="module")
 def served(as_root: Wherry) -> Iterator[Served]:

@@ -166,6 +166,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "journald": lambda: os.path.exists("/lib/systemd/systemd-journald") and os.path.exists("/etc/machine-id"),
     "dnsmasq": program("dnsmasq"),
     "faketime": program("faketime"),
+    "sshd": lambda: os.access("/usr/sbin/sshd", os.X_OK) and program("ssh")(),
     "zsh": program("zsh"),
     "fish": program("fish"),
 }

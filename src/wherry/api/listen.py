@@ -144,6 +144,18 @@ def _tcp(place: str) -> socket.socket:
         raise SystemFailure(f"listen on tcp://{place}", "bind", error.errno or 22) from None
 
 
+def names(identity: Identity) -> frozenset[str]:
+    """The hosts that the certificate is for."""
+    import ssl
+
+    decode = ssl._ssl._test_decode_cert  # type: ignore[attr-defined]  # the library has no public way to read one
+    try:
+        found = decode(identity.certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidArgument(f"cannot use the certificates: {error}") from None
+    return frozenset([value.lower() for kind, value in found.get("subjectAltName", ()) if kind == "DNS"])
+
+
 def tls(identity: Identity) -> ssl.SSLContext:
     """TLS in which both sides have to show who they are.  Raises `InvalidArgument`."""
     import ssl

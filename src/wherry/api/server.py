@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from aiohttp import web
 
@@ -18,13 +20,13 @@ from wherry.api import archives, containers, execs, hosts, images, networks, raw
 from wherry.api.context import API, Api
 from wherry.api.errors import BEGUN, answer_errors
 from wherry.api.pending import Pending
+from wherry.api.tls import Tls
 from wherry.engine.engine import Engine
 from wherry.errors import InvalidArgument
 from wherry.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     import ssl
     from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -41,7 +43,7 @@ _RESOURCES = (system, containers, archives, streams, execs, images, volumes, net
 
 
 class Serving(Record):
-    """How to serve: on which sockets, with TLS or not, for which hosts (over TCP), until nobody has asked anything for
+    """How to serve: on which sockets, on TCP with TLS and for which hosts, until nobody has asked anything for
     ``idle_timeout`` seconds (0: for ever)."""
 
     listeners: Sequence[socket.socket]
@@ -70,13 +72,24 @@ async def _serve(engine: Engine, spawner: Spawner, serving: Serving, ready: Call
             max_line_size=_MOST_HEADER,
         )
         await runner.setup()
-        for listener in serving.listeners:
-            await web.SockSite(runner, listener, ssl_context=serving.ssl_context, backlog=_BACKLOG).start()
+        listening = [await _listen(runner, listener, serving.ssl_context) for listener in serving.listeners]
         ready()
         try:
             await _until_idle(api, ending, serving.idle_timeout)
         finally:
+            for one in listening:
+                one.close()
             await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, listener: socket.socket, context: ssl.SSLContext | None) -> asyncio.Server:
+    """Answer on a socket; on TCP, where certificates are there, with TLS."""
+    factory = runner.server
+    assert factory is not None
+    if context is None or listener.family == socket.AF_UNIX:
+        return await asyncio.get_running_loop().create_server(factory, sock=listener, backlog=_BACKLOG)
+    tls = partial(Tls, context, factory)
+    return await asyncio.get_running_loop().create_server(tls, sock=listener, backlog=_BACKLOG)
 
 
 async def _until_idle(api: Api, ending: asyncio.Event, idle_timeout: float) -> None:

@@ -330,6 +330,8 @@ def _rest(one: socket.socket, size: int) -> bytes:
 
 
 def _words(error: BaseException) -> str:
+    if isinstance(error, BrokenPipeError | ConnectionResetError):
+        return "it closed the connection"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     text = str(error).lower()

@@ -95,6 +95,8 @@ class Tunnel:
     def _run(self) -> None:
         try:
             self._relay()
+        except (ssl.SSLEOFError, ConnectionError):
+            pass  # it went without a word
         except ssl.SSLError as error:
             self.problem = reason(error)
         except OSError as error:

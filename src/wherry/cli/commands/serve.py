@@ -46,6 +46,7 @@ def main(call: Call) -> int:
     paths = find(call.environ(), **call.directories())
     identity = listen.Identity(call.get("tlscacert", ""), call.get("tlscert", ""), call.get("tlskey", ""))
     context = listen.tls(identity) if identity.certificate else None
+    names = listen.names(identity) if context else frozenset()
     call.engine().layout  # noqa: B018  the run root, where the socket goes
     made = listen.listen(
         call.get("host", ()),
@@ -58,7 +59,7 @@ def main(call: Call) -> int:
     from wherry.api.server import Serving, serve
 
     try:
-        serving = Serving(tuple(made), context, frozenset(), call.get("idle-timeout", 0.0))
+        serving = Serving(tuple(made), context, names, call.get("idle-timeout", 0.0))
         serve(paths, workers, serving, ready=lambda: _say(made))
     finally:
         listen.close(made)
