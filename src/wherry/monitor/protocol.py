@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from wherry.errors import WherryError
+
 STDIN, STDOUT, STDERR, CONTROL = 0, 1, 2, 3
 MAX_PAYLOAD = 1 << 16
 
