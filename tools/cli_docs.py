@@ -52,7 +52,7 @@ def commands() -> dict[str, Command]:
 def status_of(path: str) -> tuple[tuple[str, str], ...]:
     if path == "exec":
         return EXEC_STATUS
-    return RUN_STATUS if path in ("run", "runtime run") else STATUS
+    return RUN_STATUS if path in ("run", "runtime run", "env run", "env shell", "env notebook") else STATUS
 
 
 # -- Markdown ---------------------------------------------------------------------------------------------------------

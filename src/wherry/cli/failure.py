@@ -10,7 +10,9 @@ from wherry.cli.parser import UsageError
 from wherry.cli.quote import harmless
 from wherry.errors import Cancelled, InvalidArgument, WherryError
 
-_CONTAINER_COMMANDS = ("run", "container run", "create", "container create", "runtime run")
+_CONTAINER_COMMANDS = (
+    "run", "container run", "create", "container create", "runtime run", "env run", "env shell", "env notebook",
+)  # fmt: skip
 
 
 def report(error: BaseException, path: str) -> int:

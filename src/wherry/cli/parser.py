@@ -38,6 +38,7 @@ class Command(Record):
     least: int = 0  # number of arguments
     most: int = -1  # -1: any
     interspersed: bool = True  # options may follow arguments
+    keeps_dashes: bool = False  # the arguments have the "--" that ends the options
     unsupported: tuple[tuple[str, str, str], ...] = ()  # (name, letter, why): Docker's options that are refused
     description: str = ""  # paragraphs for the manual, in Markdown
     example: str = ""
@@ -112,6 +113,7 @@ class _Reading:
                 if not self.command.interspersed:
                     break
             elif argument == "--":
+                self.position -= self.command.keeps_dashes
                 break
             elif argument[1] == "-":
                 self._long(argument)
