@@ -1,6 +1,6 @@
 """Compare Wherry with docker, podman, runc and crun on this machine, and write down what came out.
 
-    bench/run.py [--rounds N] [--pulls N] [--only run,network,exec,lives,output,runtime,pull,ml,push] [--no-readme]
+    bench/run.py [--rounds N] [--pulls N] [--only run,network,exec,lives,output,runtime,pull,ml,push,env] [--no-readme]
 
 Everything is repeated in rounds: in each, every subject does its turn once, in an order that changes, so that a slow
 minute of the machine is a slow minute for all.  The table gives medians and ratios; the samples are in
@@ -27,6 +27,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import environments
 import layer
 import lives
 import measure
@@ -310,6 +311,28 @@ def bench_push(engines: dict[str, Any], directory: Path, rounds: int) -> dict[st
     return series.result()
 
 
+def bench_env(engines: dict[str, Any], directory: Path, rounds: int) -> dict[str, dict[str, Any]]:
+    """Builds of an environment, and what a push of one changed package sends."""
+    note("  building the base and the first images (downloads the wheels once per machine)")
+    series = {
+        "env_first": Series("an environment of numpy, scipy, scikit-learn and pandas built"),
+        "env_changed": Series("the same after one package changed"),
+        "env_same": Series("the same when nothing changed"),
+    }
+    pushed = Series("pushed after one package changed, MB")
+    with environments.opened(engines, directory) as (builders, project):
+        for name, builder in builders.items():
+            note(f"  {name}: {builder.pushed():.1f} MB pushed at first")
+        note("  first builds")
+        series["env_first"].collect({name: one.first for name, one in builders.items()}, rounds, warm_up=0)
+        for _ in range(rounds):
+            project.change()
+            for key, one in (("env_changed", "build"), ("env_same", "build")):
+                series[key].collect({name: getattr(b, one) for name, b in builders.items()}, 1, warm_up=0)
+            pushed.collect({name: one.pushed for name, one in builders.items()}, 1, warm_up=0)
+    return {name: one.result() for name, one in (series | {"env_pushed": pushed}).items()}
+
+
 def extract(image: images.Built, target: Path) -> None:
     import gzip
     import io
@@ -324,7 +347,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--pulls", type=int, default=5)
-    parser.add_argument("--only", default="run,network,exec,lives,output,runtime,pull,ml,push")
+    parser.add_argument("--only", default="run,network,exec,lives,output,runtime,pull,ml,push,env")
     parser.add_argument("--no-readme", action="store_true")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -343,7 +366,7 @@ def main() -> int:
         image = images.busybox()
         archive = image.docker_archive(directory / "busybox.tar", subjects.IMAGE)
         kinds: list[type[subjects.Subject]] = [subjects.Wherry, subjects.Docker, subjects.Podman]
-        if {"run", "exec", "lives", "output", "pull", "ml", "push"} & set(parts):
+        if {"run", "exec", "lives", "output", "pull", "ml", "push", "env"} & set(parts):
             engines = open_all(kinds, directory, absent)
         if "runtime" in parts:
             runtimes = open_all([subjects.OurRuntime, subjects.Runc, subjects.Crun], directory, absent)
@@ -377,6 +400,9 @@ def main() -> int:
         if "push" in parts:
             note("push")
             document["results"]["push"] = bench_push(engines, directory, options.pulls)
+        if "env" in parts:
+            note("env")
+            document["results"] |= bench_env(engines, directory, options.pulls)
         document["versions"] = versions | {one.name: one.version for one in (*engines.values(), *runtimes.values())}
         document["absent"] = absent
     finally:

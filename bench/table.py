@@ -26,6 +26,9 @@ GOALS = {
     ("pull", "docker"): "≤ 0.50",
     ("ml", "docker"): "≤ 0.25",
     ("push", "docker"): "≤ 0.33",
+    ("env_first", "docker"): "≤ 0.40",
+    ("env_changed", "docker"): "≤ 0.10",
+    ("env_same", "docker"): "< 0.3 s",
 }
 OURS = {
     "run": "wherry",
@@ -44,6 +47,10 @@ OURS = {
     "pull": "wherry",
     "ml": "wherry",
     "push": "wherry",
+    "env_first": "wherry",
+    "env_changed": "wherry",
+    "env_same": "wherry",
+    "env_pushed": "wherry",
 }
 UNITS = {
     "run": "ms",
@@ -62,6 +69,10 @@ UNITS = {
     "pull": "s",
     "ml": "s",
     "push": "ms",
+    "env_first": "s",
+    "env_changed": "s",
+    "env_same": "ms",
+    "env_pushed": "MB",
 }
 
 
