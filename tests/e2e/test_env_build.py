@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gzip
 import json
 import os
@@ -261,3 +262,26 @@ def test_docker_and_podman_run_it(wherry: Wherry, env_project: Path, registry_wi
         assert out == expected
     finally:
         docker.close()
+
+
+def test_pruned_with_the_system(wherry: Wherry, env_project: Path) -> None:
+    """What has not been used for a month, or everything with -a; what is being built with stays."""
+    wherry.ok("env", "build", "-t", "env", env_project)
+    kept = wherry.root / "cache/env"
+    wheels_kept = {path.name for path in kept.rglob("*.whl")}
+    wherry.ok("system", "prune", "-f")
+    assert {path.name for path in kept.rglob("*.whl")} == wheels_kept
+    old = next(path for path in kept.rglob("alpha*.whl"))
+    os.utime(old, (1, 1))
+    wherry.ok("env", "build", "-t", "env", env_project)  # nothing to do: it is not used
+    wherry.ok("system", "prune", "-f")
+    assert {path.name for path in kept.rglob("*.whl")} == wheels_kept - {old.name}
+    lock = wherry.run_root / "locks/build-cache"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        wherry.ok("system", "prune", "-af")
+        assert list(kept.rglob("*.whl"))
+    out = wherry.ok("system", "prune", "-af")
+    assert "Total reclaimed space: 0B" not in out
+    assert [path for path in kept.rglob("*") if path.is_file()] == []
+    wherry.ok("env", "build", "-t", "env", env_project)

@@ -5,7 +5,7 @@ Filters are Docker's: ``until`` (made before), every ``label``, none of ``label!
 
 from __future__ import annotations
 
-from wherry.engine import events
+from wherry.engine import build_cache, events
 from wherry.engine.containers import list_containers, load, remove, written
 from wherry.errors import Conflict, InvalidArgument, NotFound
 from wherry.record import Record
@@ -122,7 +122,10 @@ class Pruned(Record):
 
 def prune_system(engine: Engine, filters: Filters, *, everything: bool, volumes: bool) -> Pruned:
     """Remove stopped containers, then what nothing uses any more: with ``volumes`` the ones that nobody named, and
-    images, with ``everything`` those with a tag as well.  Raises `InvalidArgument`."""
+    images, with ``everything`` those with a tag as well.  Without filters also what builds keep (`build_cache`).
+
+    Raises `InvalidArgument`.
+    """
     from wherry.engine.networks import prune as prune_networks
     from wherry.engine.volume_objects import prune as prune_volumes
 
@@ -131,5 +134,6 @@ def prune_system(engine: Engine, filters: Filters, *, everything: bool, volumes:
     networks = prune_networks(engine, filters)
     gone, of_volumes = prune_volumes(engine, filters, everything=False) if volumes else ([], 0)
     images, of_images = prune_images(engine, filters, everything=everything)
-    freed = of_containers + of_volumes + of_images
+    of_builds = 0 if filters else build_cache.prune(engine, everything=everything)
+    freed = of_containers + of_volumes + of_images + of_builds
     return Pruned(tuple(containers), tuple(networks), tuple(gone), tuple(images), freed)

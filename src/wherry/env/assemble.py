@@ -108,7 +108,7 @@ def _with_bytecode(
                 parts=tuple([part.replace(bytecode=path) for part, path in zip(group.parts, places, strict=True)])
             )
         )
-    missing = [part for group in ready for part in group.parts if not os.path.exists(part.bytecode)]
+    missing = [part for group in ready for part in group.parts if not cache.has(part.bytecode)]
     if missing:
         progress.message(f"Compiling {len(missing)} package{'s' if len(missing) > 1 else ''}")
         wheels = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 
+from wherry.engine import build_cache
 from wherry.engine.images import tag
 from wherry.env import cache, lock_file
 from wherry.env.lock import Lock
@@ -84,7 +85,8 @@ def build(
     unneeded: set[str] = set()
     try:
         making = _Making(engine, lock, architecture, find_mirrors(debian_mirrors), progress or Silent(), unneeded)
-        row = making.image(text, wanted)
+        with build_cache.using(engine.layout):
+            row = making.image(text, wanted)
     finally:
         for image_id in unneeded:
             forget(engine, image_id)

@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 
+from wherry.engine import build_cache
 from wherry.store.layout import translate
 
 TYPE_CHECKING = False
@@ -22,7 +23,7 @@ _STALE = 24 * 3600
 
 def directory(engine: Engine) -> str:
     """The directory, with what is expected in it."""
-    path = f"{engine.layout.cache}/env"
+    path = build_cache.directory(engine.layout)
     if not os.path.isdir(f"{path}/{_PARTS[-1]}"):
         for part in _PARTS:
             os.makedirs(f"{path}/{part}", 0o700, exist_ok=True)
@@ -33,9 +34,19 @@ def read(path: str) -> bytes | None:
     """The content of a small file, or None; it counts as used now."""
     try:
         with open(path, "rb") as file:
+            os.utime(path)
             return file.read()
     except FileNotFoundError:
         return None
+
+
+def has(path: str) -> bool:
+    """Whether a file is there; it counts as used now (see `wherry.engine.build_cache.prune`)."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def write(path: str, data: bytes) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
 from wherry.engine.transfer import Crew, Meter
-from wherry.errors import Corrupt, NotFound, Unavailable
+from wherry.env import cache
+from wherry.errors import Corrupt, NotFound, Unauthorized, Unavailable
 from wherry.record import Record
 from wherry.store.content import Writer
 
@@ -22,6 +22,7 @@ _PARALLEL = 4
 _SECONDS = 60.0
 _ATTEMPTS = 3
 _PIECE = 1 << 20
+_STREAMED = 1 << 16  # the last piece before a connection breaks off is lost
 
 
 class Remote(Record):
@@ -40,7 +41,7 @@ def fetch_all(engine: Engine, files: Sequence[Remote], progress: Progress) -> No
     Raises `Unavailable` naming what is missing when there is no network, `NotFound` for what the index no longer has,
     `Corrupt` for another hash; files that are whole stay.
     """
-    todo = [one for one in files if not os.path.exists(one.path)]
+    todo = [one for one in files if not cache.has(one.path)]
     if not todo:
         return
     downloads = _Downloads(engine, progress)
@@ -55,6 +56,7 @@ class _Downloads:
         self._engine = engine
         self._progress = OneAtATime(progress)
         self._managers: dict[str, Any] = {}
+        self._netrc: Any = None
         self.crew = Crew(_PARALLEL, lambda: None)
 
     def bring(self, file: Remote) -> None:
@@ -102,9 +104,16 @@ class _Downloads:
                     ) from None
 
     def _once(self, file: Remote, out: Writer) -> None:
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={out.offset}-"} if out.offset else {})
+        headers = {"Accept-Encoding": "identity"} | self._credentials(_host(file.url))
+        if out.offset:
+            headers["Range"] = f"bytes={out.offset}-"
         answer = self._manager(file.url).request("GET", file.url, headers=headers, preload_content=False)
         try:
+            if answer.status in (401, 403):
+                raise Unauthorized(
+                    f"cannot download {file.item}: {_host(file.url)} refuses it ({answer.status})",
+                    hint=f"put the user name and password for {_host(file.url)} into ~/.netrc",
+                )
             if answer.status in (404, 410):
                 raise NotFound("file", file.item, f"{file.item} is not in the index any more ({answer.status})")
             if answer.status not in (200, 206):
@@ -112,12 +121,30 @@ class _Downloads:
             if answer.status == 200 and out.offset:
                 out.restart()
             meter = Meter(self._progress, file.item, file.size)
-            for piece in answer.stream(_PIECE):
+            for piece in answer.stream(_STREAMED):
                 out.write(piece)
                 meter(out.offset)
                 self.crew.check()
         finally:
             answer.close()
+
+    def _credentials(self, host: str) -> dict[str, str]:
+        """The header for a host that the caller's ``~/.netrc`` knows, as pip and uv send it.
+
+        urllib3 takes it away where a redirect leads to another host.
+        """
+        import base64
+        import netrc
+
+        if self._netrc is None:
+            try:
+                self._netrc = netrc.netrc()
+            except (OSError, netrc.NetrcParseError):  # none, or one that others may read
+                self._netrc = False
+        found = self._netrc.authenticators(host) if self._netrc else None
+        if not found:
+            return {}
+        return {"Authorization": "Basic " + base64.b64encode(f"{found[0]}:{found[2]}".encode()).decode()}
 
     def _manager(self, url: str) -> Any:
         from urllib.parse import urlsplit

@@ -93,7 +93,7 @@ class Builder:
         key = hashlib.sha256(f"{self._key} {source.sha256}".encode()).hexdigest()
         place = f"{directory}/wheels/{key}"
         known = [name for name in os.listdir(place) if name.endswith(".whl")] if os.path.isdir(place) else []
-        if known:
+        if known and cache.has(f"{place}/{known[0]}"):
             return self._suitable(source, f"{place}/{known[0]}")
         how = read(source)
         self._progress.start(source.title, "Building a wheel")
