@@ -21,7 +21,7 @@ HOT = (
     "wherry.rootfs.overlay", "wherry.rootfs.erofs", "wherry.rootfs.directories", "wherry.engine.lower",
     "wherry.container", "wherry.runtime", "wherry.monitor", "wherry.engine.paths",
     "wherry.engine.engine", "wherry.engine.run", "wherry.engine.create", "wherry.cli.main", "wherry.cli.parser",
-    "wherry.cli.commands.run",
+    "wherry.cli.table", "wherry.cli.commands.run",
 )  # fmt: skip
 
 

@@ -180,6 +180,7 @@ def test_run_imports_nothing_of_the_other_commands() -> None:
         "wherry.cli.container_options",
         "wherry.cli.failure",  # for the wrong option
         "wherry.cli.main",
+        "wherry.cli.table",
         "wherry.cli.parser",
         "wherry.cli.quote",
         "wherry.container",
