@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from support import environments, leaks, needs, places, wheels
+from support import environments, images, leaks, needs, places, wheels
 from support.command import Wherry
 from support.dockerd import Dockerd, NotHere
 from support.registry import Registry
@@ -285,3 +285,33 @@ def test_pruned_with_the_system(wherry: Wherry, env_project: Path) -> None:
     assert "Total reclaimed space: 0B" not in out
     assert [path for path in kept.rglob("*") if path.is_file()] == []
     wherry.ok("env", "build", "-t", "env", env_project)
+
+
+@pytest.mark.needs("x86_64")
+def test_for_another_architecture(
+    wherry: Wherry, scratch: Path, registry: Registry, python_image: images.Built
+) -> None:
+    """Wheels of that architecture on the base of that architecture; the base's Python for this one compiles."""
+    other = images.Image([images.Layer().file("arm", "64")], architecture="arm64", variant="v8").build(scratch / "arm")
+    document = images.index_of([python_image, other])
+    name = registry.push_index([python_image, other], "library/two:1", document, images.OCI["index"])
+    index, python = scratch / "index", environments.python_version().replace(".", "")
+    pure = wheels.make(index, "pure")
+    native = [
+        wheels.make(index, "native", tag=f"cp{python}-cp{python}-manylinux2014_{machine}",
+                    files={"native/__init__.py": "", "native/machine.txt": machine})
+        for machine in ("x86_64", "aarch64")
+    ]  # fmt: skip
+    both = environments.locked(native[0]).replace(wheels=tuple(environments.locked(one).wheels[0] for one in native))
+    environments.write(scratch / "p", (name, images.sha256(document)), [pure, both], architectures=("amd64", "arm64"))
+    wherry.ok("env", "build", "-t", "env:arm", "--platform", "linux/arm64", scratch / "p")
+    wherry.ok("env", "build", "-t", "env:amd", scratch / "p")
+    arm, amd = inspect(wherry, "env:arm"), inspect(wherry, "env:amd")
+    assert (arm["Architecture"], arm["Variant"], amd["Architecture"]) == ("arm64", "v8", "amd64")
+    shared = set(arm["RootFS"]["Layers"]) & set(amd["RootFS"]["Layers"])
+    assert len(shared) == 2, "the pure package, and the environment itself"
+    wherry.ok("env", "verify", "env:arm")
+    wherry.ok("create", "--name", "look", "--platform", "linux/arm64", "env:arm", "x")
+    wherry.ok("cp", f"look:/{site()}/native/machine.txt", scratch / "machine.txt")
+    assert (scratch / "machine.txt").read_text() == "aarch64"
+    assert "environments are made for linux" in wherry("env", "build", "--platform", "windows/amd64", scratch / "p").err
