@@ -122,7 +122,6 @@ def pull(engine: Engine, worker: Worker, name: str, platform: str, auth: str) ->
     reference = parse(name)
     wanted = [reference] if reference.tag or reference.digest else []
     for one in wanted or [parse(f"{name}:{tag}") for tag in tags(engine, reference)]:
-        worker.tell({"status": f"Pulling from {one.familiar_name()}", "id": one.digest or one.tag})
         pulled = pull(engine, one.familiar(), platform=platform, progress=Told(worker))
         state = "Downloaded newer image" if pulled.newer else "Image is up to date"
         worker.tell({"status": f"Digest: {pulled.digest}"})

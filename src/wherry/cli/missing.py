@@ -14,7 +14,7 @@ MISSING = {
     "builder": _NOT_YET,
     "buildx": _NOT_YET,
     "checkpoint": "wherry does not freeze containers to disk",
-    "compose": "use docker compose with the API of `wherry serve`, once there is one",
+    "compose": "use docker compose with the API of `wherry serve`",
     "config": _SWARM,
     "image build": _NOT_YET,
     "node": _SWARM,

@@ -33,7 +33,7 @@ def main(call: Call) -> int:
     from wherry.cli import format as lists
     from wherry.engine.artifacts import referrers
 
-    found = referrers(call.engine(), call.arguments[0], call.get("artifact-type", ""))
+    found = referrers(call.here(), call.arguments[0], call.get("artifact-type", ""))
     columns = {
         "Digest": "DIGEST",
         "ArtifactType": "ARTIFACT TYPE",

@@ -28,6 +28,6 @@ def main(call: Call) -> int:
     """Prints the paths of the files."""
     from wherry.engine.artifacts import pull_artifact
 
-    for path in pull_artifact(call.engine(), call.arguments[0], call.get("output", "."), call.progress()):
+    for path in pull_artifact(call.here(), call.arguments[0], call.get("output", "."), call.progress()):
         print(path)
     return 0

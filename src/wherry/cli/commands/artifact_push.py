@@ -44,7 +44,7 @@ def main(call: Call) -> int:
 
     name, *files = call.arguments
     digest = push_artifact(
-        call.engine(),
+        call.here(),
         name,
         [_file(text) for text in files],
         artifact_type=call.get("artifact-type", ""),

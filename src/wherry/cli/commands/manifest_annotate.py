@@ -33,5 +33,5 @@ def main(call: Call) -> int:
 
     name, manifest = call.arguments
     given = Platform(call.get("os", ""), call.get("arch", ""), call.get("variant", ""), call.get("os-version", ""))
-    annotate(call.engine(), name, manifest, platform=given)
+    annotate(call.here(), name, manifest, platform=given)
     return 0

@@ -28,5 +28,5 @@ def main(call: Call) -> int:
     from wherry.engine.manifests import create
 
     name, *manifests = call.arguments
-    print(f"Created manifest list {create(call.engine(), name, manifests, amend=call.get('amend', False))}")
+    print(f"Created manifest list {create(call.here(), name, manifests, amend=call.get('amend', False))}")
     return 0

@@ -30,5 +30,5 @@ def main(call: Call) -> int:
     """Prints the document."""
     from wherry.engine.manifests import inspect
 
-    print(json.dumps(json.loads(inspect(call.engine(), call.arguments[0])), indent=3, ensure_ascii=True))
+    print(json.dumps(json.loads(inspect(call.here(), call.arguments[0])), indent=3, ensure_ascii=True))
     return 0

@@ -26,5 +26,5 @@ def main(call: Call) -> int:
     """Pushes one list."""
     from wherry.engine.manifests import push_list
 
-    print(push_list(call.engine(), call.arguments[0], purge=call.get("purge", False), progress=call.progress()))
+    print(push_list(call.here(), call.arguments[0], purge=call.get("purge", False), progress=call.progress()))
     return 0

@@ -23,7 +23,7 @@ def main(call: Call) -> int:
     from wherry.cli.several import remove_each
     from wherry.engine.manifests import remove
 
-    engine = call.engine()
+    engine = call.here()
 
     def one(name: str) -> tuple[str, ...]:
         remove(engine, name)

@@ -65,9 +65,7 @@ def main(call: Call) -> int:
 
 def _cache(call: Call) -> str:
     """Where compiled seccomp filters are kept, if the store is there already: a bundle needs none."""
-    from wherry.engine.paths import find
-
-    cache = find(call.environ(), **call.directories()).cache
+    cache = call.engine().paths.cache
     return cache if os.path.isdir(cache) else ""
 
 
