@@ -85,6 +85,24 @@ def lock(
     return Locked(made, found.warnings, found.from_cache)
 
 
+def kept(engine: Engine, wishes: Wishes, request: Request, progress: Progress) -> Lock:
+    """The lock of what the command line alone asks for: made once, and kept beside what environments are built from.
+
+    Raises what `lock` does.
+    """
+    from wherry.env import cache
+
+    spec = project.from_wishes(wishes)
+    path = Path(cache.directory(engine)) / "locks" / f"{spec.digest().partition(':')[2]}.toml"
+    try:
+        return read(path)
+    except (NotFound, InvalidArgument):
+        made = lock(engine, spec, None, request, progress).lock
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write(path, made)
+        return made
+
+
 def load(folder: Path) -> tuple[Lock, Path]:
     """The lock of a folder, and its path.
 
