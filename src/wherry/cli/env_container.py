@@ -9,6 +9,7 @@ import os
 
 from wherry.cli.commands.run import check_terminal, when_pulling
 from wherry.cli.container_options import OPTIONS, build
+from wherry.errors import InvalidArgument
 
 __all__ = ["RUN_OPTIONS", "options", "run", "split", "target", "when_pulling"]
 
@@ -33,7 +34,9 @@ RUN_OPTIONS: tuple[Row, ...] = (
     *(_OTHERWISE.get(row[0], row) for row in OPTIONS if row[0] != "platform"),
     ("detach-keys", "", "string", "", "Override the key sequence for detaching a container"),
     ("pull", "", "string", "missing", 'Pull image before running ("always", "missing", "never")'),
+    ("python", "", "string", "", "With --with: version of Python, such as 3.11"),
     ("sig-proxy", "", "bool", "true", "Proxy received signals to the process"),
+    ("with", "", "list", "", "Package to have, such as scikit-learn==1.5.2, instead of what the folder asks for"),
 )
 """Those of `wherry run`, with other defaults."""
 
@@ -49,8 +52,14 @@ def split(arguments: list[str]) -> tuple[str, list[str]]:
 def target(call: Call, wanted: str) -> Target:
     """The image, built where it has to be, and the folder."""
     from wherry.cli.environments import debian_mirrors
-    from wherry.env.use import ready
+    from wherry.env.use import ready, ready_with
 
+    packages, python = call.get("with", ()), call.get("python", "")
+    if packages:
+        mirrors = debian_mirrors(call.environ())
+        return ready_with(call.engine(), wanted, tuple(packages), python, when_pulling(call), mirrors)
+    if python:
+        raise InvalidArgument("--python goes with --with; of a folder it is an option in [tool.wherry.env]")
     return ready(call.engine(), wanted, os.getcwd(), when_pulling(call), debian_mirrors(call.environ()))
 
 

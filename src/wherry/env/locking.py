@@ -56,8 +56,9 @@ def lock(
     when nothing satisfies the requirements, `Unavailable` for what needs a network, `NotFound`, `Corrupt`.
     """
     from wherry.engine.progress import Silent
-    from wherry.env import pins, resolve
+    from wherry.env import pins, resolve, uv
 
+    uv.find()  # before anything is downloaded
     request = request or Request()
     base = _base(engine, spec, old, request, progress or Silent())
     newer = options.instant(request.exclude_newer, "--exclude-newer") or spec.exclude_newer

@@ -69,6 +69,26 @@ def ready(
     return Target(image_id, folder)
 
 
+def ready_with(
+    engine: Engine, folder: str, packages: tuple[str, ...], python: str, progress: Progress,
+    debian_mirrors: tuple[str, ...] = (),
+) -> Target:  # fmt: skip
+    """The image of some packages alone, for a folder whatever its files say; locked once, and kept.
+
+    Raises `InvalidArgument` when ``folder`` is none, and what locking and building raise.
+    """
+    from wherry.env import locking
+    from wherry.env.build import build
+    from wherry.env.spec import Wishes
+
+    if not os.path.isdir(folder):
+        raise InvalidArgument(f"--with makes an image, and is for a folder: {folder} is none")
+    request = locking.Request(debian_mirrors=debian_mirrors)
+    lock = locking.kept(engine, Wishes(packages=packages, python=python), request, progress)
+    made = build(engine, lock, debian_mirrors=debian_mirrors, progress=progress)
+    return Target(made.image_id, os.path.realpath(folder))
+
+
 def _state(folder: str) -> str:
     """What tells whether a file changed that may say what is needed."""
     lines = [folder]
