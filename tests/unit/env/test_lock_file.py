@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.pylock import Pylock
 
@@ -121,6 +121,7 @@ _values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), _values, max_size=4))
 def test_toml_is_read_back(values: dict[str, toml.Value]) -> None:
     assert tomllib.loads("".join(toml.entry(name, each) for name, each in values.items())) == values
