@@ -40,6 +40,7 @@ from support.registry import Registry
 
 HERE = Path(__file__).parent
 WARM_UP = 2
+OUTPUT = 256  # MB; a log of twice as much has to go to the disk
 
 
 def note(text: str) -> None:
@@ -203,8 +204,8 @@ def bench_lives(engines: dict[str, Any], archive: Path, rounds: int, slow: int) 
 
 def bench_output(engines: dict[str, Any], archive: Path, rounds: int) -> dict[str, Any]:
     """Lines of 100 bytes, logged as json-file and read by the client."""
-    series, memory = Series("1 GB of output, to the log and to the client"), Series("peak memory of that, MB")
-    log = ("--log-driver", "json-file", subjects.IMAGE, "sh", "-c", f"yes {'x' * 99} | head -c 1024m")
+    series, memory = Series(f"{OUTPUT} MB of output, to the log and to the client"), Series("peak memory of that, MB")
+    log = ("--log-driver", "json-file", subjects.IMAGE, "sh", "-c", f"yes {'x' * 99} | head -c {OUTPUT}m")
     turns: dict[str, Callable[[], float]] = {}
     peaks: dict[str, Callable[[], float]] = {}
     for name, engine in engines.items():

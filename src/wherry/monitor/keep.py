@@ -24,6 +24,7 @@ REST_AFTER, REST_AGAIN = 2.0, 60.0
 with the waking takes 30 ms of a processor."""
 
 _BACKLOG = 128
+_PIPE = 1 << 18
 
 
 class Keeper:
@@ -235,6 +236,21 @@ def _exit_code(process: AnyProcess) -> int:
     return 128 - code if code < 0 else code
 
 
+def _widen(pipe: int) -> None:
+    """Let a container write more before it has to wait for its monitor: a fifth less of a processor for much output.
+
+    Not for others than root, whose pipes' memory is limited in all (pipe(7), pipe-user-pages-soft).
+    """
+    if os.geteuid() != 0:
+        return
+    import fcntl
+
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
+    except OSError:
+        pass  # it does as it is
+
+
 class Pipes:
     """The container's standard streams: pipes, or a pty that the runtime opens inside the container."""
 
@@ -257,6 +273,7 @@ class Pipes:
         self._inner.append(inner)
         for stream in (STDOUT, STDERR):
             reader, writer = os.pipe2(os.O_CLOEXEC)
+            _widen(reader)
             self.outputs[reader] = stream
             self._inner.append(writer)
         return Stdio(*self._inner)
