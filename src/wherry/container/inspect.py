@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wherry.container import defaults, resources, security
 from wherry.container.health import Health
-from wherry.container.record import ID_COUNT
+from wherry.container.record import ID_COUNT, mount_points
 from wherry.record import Record
 
 TYPE_CHECKING = False
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from wherry.container.health import Result
     from wherry.container.options import ContainerOptions, DeviceRate
-    from wherry.container.record import ContainerRecord, MountPoint
+    from wherry.container.record import ContainerRecord
     from wherry.container.state import State
 
 
@@ -60,7 +60,7 @@ def inspect(record: ContainerRecord, state: State, places: Places) -> dict[str, 
         "ExecIDs": list(places.exec_ids) or None,
         "HostConfig": _host_config(record),
         "GraphDriver": {"Data": dict(places.graph) or None, "Name": record.snapshotter},
-        "Mounts": [mount_point(mount) for mount in record.mounts if mount.type != "tmpfs" or mount.listed],
+        "Mounts": mount_points(record.mounts),
         "Config": _config(record, places),
         "NetworkSettings": places.network,
     }
@@ -121,17 +121,6 @@ def _check(result: Result) -> dict[str, Any]:
         "ExitCode": result.exit_code,
         "Output": result.output,
     }
-
-
-def mount_point(mount: MountPoint) -> dict[str, Any]:
-    """Docker's ``MountPoint``, in `inspect` and in lists."""
-    shown: dict[str, Any] = {"Type": mount.type}
-    if mount.name:
-        shown["Name"] = mount.name
-    shown |= {"Source": mount.source, "Destination": mount.destination}
-    if mount.type == "volume":
-        shown["Driver"] = mount.driver or "local"
-    return {**shown, "Mode": mount.mode, "RW": mount.rw, "Propagation": mount.propagation}
 
 
 def _config(record: ContainerRecord, places: Places) -> dict[str, Any]:

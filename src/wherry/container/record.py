@@ -72,23 +72,77 @@ class ContainerRecord(Record):
         return fastjson.dumps(document)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> ContainerRecord:
-        """Raises `wherry.fastjson.JSONError` for text that is not JSON, TypeError for another document."""
+    def from_json(cls, text: str | bytes, **overriding: object) -> ContainerRecord:
+        """With some fields in the place of the text's.
+
+        Raises `wherry.fastjson.JSONError` for text that is not JSON, TypeError for another document.
+        """
         document: dict[str, Any] = fastjson.loads(text)
         fields: dict[str, Any] = {name: frozen(value) for name, value in document.items() if name in cls._fields}
         fields["options"] = options_from(document.get("options", {}))
-        fields["mounts"] = tuple(
-            [
-                MountPoint(**{name: frozen(value) for name, value in mount.items() if name in MountPoint._fields})
-                for mount in document.get("mounts", ())
-            ]
-        )
-        return cls(**fields)
+        fields["mounts"] = _mounts_from(document)
+        return cls(**(fields | overriding))
 
     @property
     def short_id(self) -> str:
         """The twelve digits that people type."""
         return self.id[:12]
+
+
+class Glance(Record):
+    """What a list shows of a container's record: reading the whole takes several times as long."""
+
+    image_id: str
+    image_name: str
+    path: str
+    args: tuple[str, ...]
+    mounts: tuple[MountPoint, ...]
+    labels: Pairs
+    network_mode: str
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Glance:
+        """As `ContainerRecord.from_json`."""
+        document: dict[str, Any] = fastjson.loads(text)
+        given = _DEFAULTS | document
+        options: dict[str, Any] = _OPTIONS | given.get("options", {})
+        return cls(
+            given["image_id"],
+            given["image_name"],
+            given["path"],
+            tuple(given["args"]),
+            _mounts_from(document),
+            frozen(options["labels"]),
+            options["network_mode"],
+        )
+
+
+def _mounts_from(document: dict[str, Any]) -> tuple[MountPoint, ...]:
+    return tuple(
+        [
+            MountPoint(**{name: frozen(value) for name, value in mount.items() if name in MountPoint._fields})
+            for mount in document.get("mounts", ())
+        ]
+    )
+
+
+_DEFAULTS = {name: ContainerRecord._defaults[name] for name in ("image_id", "image_name", "path", "args")}
+_OPTIONS = {name: ContainerOptions._defaults[name] for name in ("labels", "network_mode")}
+
+
+def mount_points(mounts: tuple[MountPoint, ...]) -> list[dict[str, Any]]:
+    """Docker's ``MountPoint``s, in `inspect` and in lists."""
+    return [_mount_point(mount) for mount in mounts if mount.type != "tmpfs" or mount.listed]
+
+
+def _mount_point(mount: MountPoint) -> dict[str, Any]:
+    shown: dict[str, Any] = {"Type": mount.type}
+    if mount.name:
+        shown["Name"] = mount.name
+    shown |= {"Source": mount.source, "Destination": mount.destination}
+    if mount.type == "volume":
+        shown["Driver"] = mount.driver or "local"
+    return {**shown, "Mode": mount.mode, "RW": mount.rw, "Propagation": mount.propagation}
 
 
 ID_COUNT = 65536

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import time
 
-from wherry.container.inspect import mount_point
+from wherry.container.record import mount_points
 from wherry.container.state import status_text
 from wherry.engine import network_settings
-from wherry.engine.containers import find, list_containers, load, state, written
+from wherry.engine.containers import find, glance, list_containers, load, state, written
 from wherry.errors import InvalidArgument
-from wherry.store import images
+from wherry.store import images, networks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from wherry.container.record import ContainerRecord
+    from wherry.container.record import ContainerRecord, Glance
     from wherry.container.state import State
     from wherry.engine.engine import Engine
     from wherry.network.model import Network
     from wherry.store.containers import ContainerRow
+    from wherry.store.networks import EndpointRow
 
     Filters = Mapping[str, Sequence[str]]
 
@@ -29,6 +30,7 @@ FILTERS = (
     "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network", "publish", "since",
     "status", "volume",
 )  # fmt: skip
+_HEALTH = ("none", "starting", "healthy", "unhealthy")
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
@@ -38,6 +40,7 @@ class Seen:
     def __init__(self) -> None:
         self.images: dict[str, str] = {}  # names and what they mean now, "" for nothing
         self.networks: dict[str, Network | None] = {}
+        self.endpoints: dict[str, list[EndpointRow]] | None = None  # of each container
 
 
 class Listed:
@@ -45,42 +48,56 @@ class Listed:
 
     def __init__(self, engine: Engine, row: ContainerRow, seen: Seen) -> None:
         self.engine = engine
-        self._seen = seen
-        self.record: ContainerRecord = load(row)
+        self.row = row
         self.state: State = state(row)
+        self.line: Glance = glance(row)
+        self._seen = seen
+        self._record: ContainerRecord | None = None
+
+    @property
+    def record(self) -> ContainerRecord:
+        """All of it, which most lists do not need."""
+        if self._record is None:
+            self._record = load(self.row)
+        return self._record
 
     def document(self, *, size: bool = False) -> dict[str, Any]:
         """Docker's JSON; ``size`` measures what the container has written."""
-        record, options = self.record, self.record.options
-        mode = options.network_mode
-        words = [f"'{word}'" if " " in word else word for word in record.args]
+        row, line = self.row, self.line
+        words = [f"'{word}'" if " " in word else word for word in line.args]
         shown: dict[str, Any] = {
-            "Id": record.id,
-            "Names": [f"/{record.name}"],
+            "Id": row.id,
+            "Names": [f"/{row.name}"],
             "Image": self._image(),
-            "ImageID": record.image_id,
-            "Command": " ".join([record.path, *words]),
-            "Created": record.created // 1_000_000_000,
+            "ImageID": line.image_id,
+            "Command": " ".join([line.path, *words]),
+            "Created": row.created // 1_000_000_000,
             "Ports": self.ports(),
         }
         if size:
             shown |= self._sizes()
         return shown | {
-            "Labels": dict(options.labels),
+            "Labels": dict(line.labels),
             "State": self.state.status,
             "Status": status_text(self.state, time.time_ns()),
-            "HostConfig": {"NetworkMode": mode},
+            "HostConfig": {"NetworkMode": line.network_mode},
             "NetworkSettings": {"Networks": self.networks()},
-            "Mounts": [mount_point(mount) for mount in record.mounts if mount.type != "tmpfs" or mount.listed],
+            "Mounts": mount_points(line.mounts),
         }
 
     def networks(self) -> dict[str, dict[str, Any]]:
         """Its networks by name: Docker's ``EndpointSettings``."""
-        return network_settings.places(self.engine, self.record, self._seen.networks)
+        seen = self._seen
+        if seen.endpoints is None:
+            seen.endpoints = networks.endpoints_by_container(self.engine.db)
+        rows = seen.endpoints.get(self.row.id, ())
+        return network_settings.places(self.engine, rows, lambda: self.record, seen.networks)
 
     def ports(self) -> list[dict[str, Any]]:
         """What it publishes, and what it only exposes: Docker's ``Port``."""
         found: list[dict[str, Any]] = []
+        if not self.state.running:
+            return []
         for text, places in network_settings.ports(self.engine, self.record, self.state).items():
             port, _slash, protocol = text.partition("/")
             known: dict[str, Any] = {"PrivatePort": int(port), "Type": protocol or "tcp"}
@@ -92,16 +109,16 @@ class Listed:
 
     def _image(self) -> str:
         """The name it was made from, unless that now means another image; then the id."""
-        record, known = self.record, self._seen.images
-        if record.image_name not in known:
-            row = images.resolve_or_none(self.engine.db, record.image_name)
-            known[record.image_name] = row.id if row is not None else ""
-        return record.image_name if known[record.image_name] == record.image_id else record.image_id
+        line, known = self.line, self._seen.images
+        if line.image_name not in known:
+            row = images.resolve_or_none(self.engine.db, line.image_name)
+            known[line.image_name] = row.id if row is not None else ""
+        return line.image_name if known[line.image_name] == line.image_id else line.image_id
 
     def _sizes(self) -> dict[str, int]:
         """Bytes that it has written; and those together with its image's."""
-        used = written(self.engine, self.record.id)
-        image = images.get(self.engine.db, self.record.image_id)
+        used = written(self.engine, self.row.id)
+        image = images.get(self.engine.db, self.line.image_id)
         return {"SizeRw": used, "SizeRootFs": used + (image.size if image else 0)}
 
 
@@ -116,15 +133,15 @@ def select(engine: Engine, filters: Filters, *, everything: bool = False, last: 
             raise InvalidArgument(f"invalid filter '{name}'", hint=f"known are {', '.join(FILTERS)}")
     seen = Seen()
     found = [Listed(engine, row, seen) for row in list_containers(engine)]
-    found.sort(key=lambda one: one.record.created, reverse=True)
+    found.sort(key=lambda one: one.row.created, reverse=True)
     if not (everything or last > 0 or "status" in filters):
         found = [one for one in found if one.state.running]
     for text in filters.get("before", ()):
         limit = find(engine, text).created
-        found = [one for one in found if one.record.created < limit]
+        found = [one for one in found if one.row.created < limit]
     for text in filters.get("since", ()):
         limit = find(engine, text).created
-        found = [one for one in found if one.record.created > limit]
+        found = [one for one in found if one.row.created > limit]
     for check, texts in _checks(engine, filters):
         found = [one for one in found if any(check(one, text) for text in texts)]
     found = [one for one in found if all(_has_label(one, text) for text in filters.get("label", ()))]
@@ -140,8 +157,8 @@ def documents(
 
 def _checks(engine: Engine, filters: Filters) -> list[tuple[Callable[[Listed, str], bool], Sequence[str]]]:
     known: dict[str, Callable[[Listed, str], bool]] = {
-        "id": lambda one, text: _matches(text, one.record.id),
-        "name": lambda one, text: _matches(text, one.record.name) or _matches(text, f"/{one.record.name}"),
+        "id": lambda one, text: _matches(text, one.row.id),
+        "name": lambda one, text: _matches(text, one.row.name) or _matches(text, f"/{one.row.name}"),
         "status": lambda one, text: one.state.status == text,
         "exited": lambda one, text: one.state.status == "exited" and one.state.exit_code == int(text),
         "health": lambda one, text: text == (one.state.health or "none"),
@@ -150,7 +167,7 @@ def _checks(engine: Engine, filters: Filters) -> list[tuple[Callable[[Listed, st
             text, [port for port in one.ports() if "PublicPort" in port], "PublicPort"
         ),
         "expose": lambda one, text: _has_port(text, one.ports(), "PrivatePort"),
-        "volume": lambda one, text: any(text in (m.name, m.destination, m.source) for m in one.record.mounts),
+        "volume": lambda one, text: any(text in (m.name, m.destination, m.source) for m in one.line.mounts),
         "ancestor": lambda one, text: _descends(engine, one, text),
         "is-task": lambda _one, text: not _truth(text),  # there is no swarm
     }
@@ -162,6 +179,11 @@ def _check_values(filters: Filters) -> None:
     for text in filters.get("status", ()):
         if text not in STATES:
             raise InvalidArgument(f"invalid filter 'status={text}'", hint=f"known are {', '.join(STATES)}")
+    for text in filters.get("health", ()):
+        if text not in _HEALTH:
+            raise InvalidArgument(
+                f"Unrecognised filter value for health: {text}", hint=f"known are {', '.join(_HEALTH)}"
+            )
     for text in filters.get("exited", ()):
         if not text.lstrip("-").isdigit():
             raise InvalidArgument(f"invalid filter 'exited={text}'")
@@ -206,11 +228,11 @@ def _descends(engine: Engine, one: Listed, text: str) -> bool:
     ancestor = images.resolve_or_none(engine.db, text)
     if ancestor is None:
         return False
-    if one.record.image_id == ancestor.id:
+    if one.line.image_id == ancestor.id:
         return True
     return bool(ancestor.diff_ids) and one.record.diff_ids[: len(ancestor.diff_ids)] == ancestor.diff_ids
 
 
 def _has_label(one: Listed, text: str) -> bool:
     name, equals, value = text.partition("=")
-    return any(key == name and (not equals or found == value) for key, found in one.record.options.labels)
+    return any(key == name and (not equals or found == value) for key, found in one.line.labels)

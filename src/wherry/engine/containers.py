@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from wherry.container.record import ContainerRecord
+from wherry.container.record import ContainerRecord, Glance
 from wherry.container.state import State
 from wherry.engine import events
 from wherry.errors import Conflict, Corrupt, NotFound, StorageFull
@@ -31,9 +31,21 @@ KILLED = 137  # exit code of a container whose monitor was killed: 128 + SIGKILL
 def load(row: ContainerRow) -> ContainerRecord:
     """The record in a row.  Raises `Corrupt`."""
     try:
-        return ContainerRecord.from_json(row.record).replace(name=row.name, **_leased(row))
+        return ContainerRecord.from_json(row.record, name=row.name, **_leased(row))
     except (JSONError, TypeError) as error:
-        raise Corrupt(f"the record of container {row.id[:12]} cannot be read: {error}") from None
+        raise _unreadable(row, error) from None
+
+
+def glance(row: ContainerRow) -> Glance:
+    """What a list shows of a record.  Raises `Corrupt`."""
+    try:
+        return Glance.from_json(row.record)
+    except (JSONError, TypeError) as error:
+        raise _unreadable(row, error) from None
+
+
+def _unreadable(row: ContainerRow, error: Exception) -> Corrupt:
+    return Corrupt(f"the record of container {row.id[:12]} cannot be read: {error}")
 
 
 def _leased(row: ContainerRow) -> dict[str, int]:

@@ -9,6 +9,7 @@ from wherry.store import networks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from wherry.container.record import ContainerRecord
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def describe(engine: Engine, record: ContainerRecord, state: State) -> dict[str, Any]:
     """The networks of a container as they are now; addresses only while it runs."""
-    shown = places(engine, record)
+    shown = places(engine, networks.endpoints_of(engine.db, record.id), lambda: record)
     first = shown.get("bridge", {})  # whatever else it is connected to
     has_own = state.running and not container_of(record.options.network_mode)
     return {
@@ -46,15 +47,19 @@ def describe(engine: Engine, record: ContainerRecord, state: State) -> dict[str,
 
 
 def places(
-    engine: Engine, record: ContainerRecord, seen: dict[str, Network | None] | None = None
+    engine: Engine,
+    rows: Iterable[EndpointRow],
+    record: Callable[[], ContainerRecord],
+    seen: dict[str, Network | None] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """What it is in each of its networks, by name: Docker's ``EndpointSettings``.
+    """What a container is in each of its networks, by name: Docker's ``EndpointSettings``.
 
-    ``seen`` keeps the networks, by id, for the next container of a list.
+    ``record`` gives the container's where it is needed; ``seen`` keeps the networks, by id, for the next container of a
+    list.
     """
     seen = {} if seen is None else seen
     shown: dict[str, dict[str, Any]] = {}
-    for row in networks.endpoints_of(engine.db, record.id):
+    for row in rows:
         if row.network_id not in seen:
             seen[row.network_id] = _network(engine, row.network_id)
         network = seen[row.network_id]
@@ -70,9 +75,9 @@ def _network(engine: Engine, identity: str) -> Network | None:
         return None  # removed while the container was stopped
 
 
-def _place(network: Network, record: ContainerRecord, row: EndpointRow) -> dict[str, Any]:
+def _place(network: Network, record: Callable[[], ContainerRecord], row: EndpointRow) -> dict[str, Any]:
     settings = settings_from(row.settings)
-    own = endpoint_from(row.record) if row.active else Endpoint("", network.id, record.id)
+    own = endpoint_from(row.record) if row.active else Endpoint("", network.id, row.container_id)
     ipv4, _, length4 = own.ipv4.partition("/")
     ipv6, _, length6 = own.ipv6.partition("/")
     named = network.driver not in ("host", "null") and network.name != "bridge"
@@ -91,7 +96,7 @@ def _place(network: Network, record: ContainerRecord, row: EndpointRow) -> dict[
         "IPv6Gateway": own.gateway6,
         "GlobalIPv6Address": ipv6,
         "GlobalIPv6PrefixLen": int(length6 or 0),
-        "DNSNames": dns_names(record, settings) if named else None,
+        "DNSNames": dns_names(record(), settings) if named else None,
     }
 
 

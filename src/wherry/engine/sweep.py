@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 
-from wherry.engine.clean import as_owner, remove_group, remove_tree
 from wherry.engine.containers import monitor_lock
 from wherry.engine.places import active_endpoints, has_idle_bridge
 from wherry.store import containers, networks
@@ -30,7 +29,7 @@ def sweep(engine: Engine) -> int:
     if not kept and not running and not locks:
         _settle(engine)
         return 0
-    status = {row.id: row.status for row in containers.list_all(engine.db)}  # read after the directories
+    status = containers.statuses(engine.db)  # read after the directories
     gone = (kept | running | locks) - status.keys()
     placed = {container for _network, container in networks.in_use(engine.db)}
     ended = {identity for identity in running if status.get(identity) in ENDED}
@@ -64,6 +63,8 @@ def remove_remains(engine: Engine, identity: str, *, everything: bool) -> None:
 
     The caller holds its lock.
     """
+    from wherry.engine.clean import as_owner, remove_group, remove_tree
+
     remove_group(engine, identity)
     if active_endpoints(engine, identity):
         from wherry.engine.network import undo

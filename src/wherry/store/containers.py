@@ -137,6 +137,11 @@ def list_all(db: Database) -> list[ContainerRow]:
     return [_row(found) for found in db.rows("SELECT * FROM containers ORDER BY created DESC, id")]
 
 
+def statuses(db: Database) -> dict[str, str]:
+    """Every container's status, by id."""
+    return {str(identity): str(status) for identity, status in db.rows("SELECT id, status FROM containers")}
+
+
 def using_image(db: Database, image_id: str) -> list[ContainerRow]:
     """The containers made from an image, the newest first."""
     query = "SELECT * FROM containers WHERE image_id = ? ORDER BY created DESC, id"

@@ -140,6 +140,15 @@ def endpoints_of(db: Database, container_id: str) -> list[EndpointRow]:
     return [EndpointRow(*row) for row in db.rows(query, (container_id,))]
 
 
+def endpoints_by_container(db: Database) -> dict[str, list[EndpointRow]]:
+    """`endpoints_of` every container."""
+    found: dict[str, list[EndpointRow]] = {}
+    for row in db.rows("SELECT * FROM endpoints ORDER BY rowid"):
+        endpoint = EndpointRow(*row)
+        found.setdefault(endpoint.container_id, []).append(endpoint)
+    return found
+
+
 def endpoints_in(db: Database, network_id: str) -> list[EndpointRow]:
     """The containers that have a place in a network."""
     query = "SELECT * FROM endpoints WHERE network_id = ? ORDER BY rowid"
