@@ -63,7 +63,7 @@ def test_output_and_exit_status_are_the_commands(box: Wherry, container: str) ->
         (["-u", ":strangers", "C", "true"], 126, "unable to find group strangers"),
         (["-u", "4294967296", "C", "true"], 126, "uids and gids must be in range"),
         (["-e", "=x", "C", "true"], 125, "invalid environment variable: =x"),
-        (["-d", "C", "nothere"], 127, 'exec: "nothere": executable file not found in $PATH'),
+        (["-d", "C", "nothere"], 1, 'exec: "nothere": executable file not found in $PATH'),
         (["-it", "C", "true"], 1, "the input device is not a TTY"),
         (["C"], 1, "requires at least 2 arguments"),
         (["--nothere", "C", "true"], 125, "unknown flag: --nothere"),

@@ -209,7 +209,38 @@ SAME = [
             {{.State.Running}} {{.State.Pid}}' NAME && rm -f NAME
         create -m 1 busybox && create -m nonsense busybox && create --pull never nosuch
     """, words=False),
+    *_cases("commands in running containers, logs and attaching", """
+        run -d -q --name NAME --network none busybox sleep 60 && exec NAME sh -c 'echo out; echo err >&2; exit 7' && \
+            exec -i NAME cat <<< hello && exec -d NAME true && exec -d NAME nosuch && \
+            exec -d NAME /etc/passwd && exec -d -w /nosuch NAME true && \
+            exec -d -u nosuch NAME id && \
+            exec -e A=1 -e B -u alice NAME sh -c 'echo $A $HOME; id -un; pwd' && exec NAME && exec -it NAME true && \
+            exec -t NAME tty && rm -f NAME && exec NAME true
+        create --name NAME --network none busybox && exec NAME true && exec -d NAME true && logs NAME && \
+            attach NAME && rm NAME && logs NAME && attach NAME
+        run --name NAME --network none busybox sh -c 'echo one; echo two >&2; printf three' && logs NAME && \
+            logs -n 2 NAME && logs --tail 1 NAME && logs --tail 0 NAME && logs --tail all NAME && \
+            logs --tail x NAME && logs -f NAME && logs --since 1h NAME && logs --since 0 NAME && \
+            logs --since nonsense NAME && \
+            logs --until 1h NAME && logs --until nonsense NAME && logs --since 2100-01-01 NAME && \
+            logs --since 2001-02-03T04:05:06 --until 2100-01-01T00:00:00.5Z NAME && \
+            logs --since 2001-02-03T04:05Z NAME && logs --until 2001-02-03T04:05:06.789+02:00 NAME && \
+            logs --since 1000000000.123456789 NAME && \
+            logs --until 1h30m NAME && logs --since -1h NAME && logs --details NAME && attach NAME && rm NAME
+        run --name NAME --network none --log-driver none busybox echo x && logs NAME && rm NAME
+        run --name NAME --network none --log-opt labels=l --log-opt env=E -l l=m -e E=v busybox echo x && \
+            logs --details NAME && rm NAME
+        run --name NAME --network none busybox sh -c 'echo begun; sleep 0.2' && start -a NAME && logs -f NAME && \
+            restart NAME && wait NAME && logs -f NAME && rm NAME
+        run -d --name NAME --network none busybox sh -c 'sleep 1; echo got; exit 3' && attach NAME <<< hello && \
+            rm -f NAME
+        run -d -i --name NAME --network none busybox sh -c 'read x; echo got $x; exit 3' && attach NAME <<< hello && \
+            logs NAME && rm -f NAME
+        run -d --name NAME --network none busybox sleep 60 && pause NAME && exec NAME true && attach NAME && \
+            pause NAME && unpause NAME && unpause NAME && kill -s nonsense NAME && kill NAME && kill NAME && rm NAME
+    """, words=False),
     *_cases("events and volumes", """
+        ps --filter health=nonsense
         events --since 1m --until 1h
         events --since nonsense --until 0s
         events --until 0s --format '{{'
@@ -322,6 +353,11 @@ DIFFERENT = [
         "Copies",
         ("create --name NAME --network none busybox stat -c %u /f", "cp DIR/f NAME:/f", "start -a NAME", "rm NAME"),
         why="files belong to the container's root, as docker-cp(1) says, or with -a to the same ids (0091)",
+    ),
+    Case(
+        "Commands in containers",
+        ("run -d -q --name NAME --network none busybox sleep 60", "exec -u nosuch NAME id", "rm -f NAME"),
+        why="what keeps a command from starting is an error of its own, not part of the command's output",
     ),
     Case("Names", ("R --add-host x:host-gateway busybox true",), why="there is no gateway; Docker 28 fails too"),
 ]  # fmt: skip

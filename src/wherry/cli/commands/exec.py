@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from wherry.cli.parser import Command, UsageError
-from wherry.errors import InvalidArgument
+from wherry.errors import CannotInvoke, CommandNotFound, InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,12 @@ def main(call: Call) -> int:
         privileged=call.get("privileged", False),
         console_size=(terminal_size(1, 0) or (0, 0)) if tty else (0, 0),
     )
-    return call.verb(exec_in)(name, options, streams)
+    try:
+        return call.verb(exec_in)(name, options, streams)
+    except (CannotInvoke, CommandNotFound) as error:
+        if detach:  # no status of a command is waited for: Docker's client has only an error to tell
+            error.exit_code = 1
+        raise
 
 
 def _environment(call: Call) -> tuple[str, ...]:
