@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import tarfile
 import time
@@ -20,6 +21,7 @@ from support.dockerd import Dockerd, NotHere
 from support.registry import PASSWORD, USER, Registry
 from support.remote import Far
 from support.serving import Served
+from support.terminal import Terminal
 
 pytestmark = [pytest.mark.needs("root", "debian", "busybox"), pytest.mark.xdist_group("dockerd")]
 
@@ -271,3 +273,52 @@ def test_words_are_completed(far: Far, web: str) -> None:
         env=far.environment(), capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert web in done.stdout.split()
+
+
+def test_who_answers(far: Far) -> None:
+    assert re.search(r"^ Endpoint: +unix://\S+ \(-H\)$", far.ok("info"), re.MULTILINE)
+    assert re.search(r"^  API version: +1\.\d+ \(minimum version 1\.\d+\)$", far.ok("version"), re.MULTILINE)
+    client, server = far.ok("version", "-f", "{{.Client.APIVersion}} {{.Server.APIVersion}}").split()
+    assert client == server
+    assert json.loads(far.ok("info", "-f", "json"))["ClientInfo"]["Context"] == "default"
+
+
+def test_a_terminal_that_is_left_and_joined_again(far: Far, web: str) -> None:
+    other = f"{web}t"
+    with Terminal(far, "run", "-it", "--rm", "--name", other, "--network", "none", "busybox", "sh") as terminal:
+        terminal.expect("# ")
+        terminal.resize(40, 100)
+        terminal.type("while [ \"$(stty size)\" != '40 100' ]; do usleep 10000; done; echo re''sized\n")
+        terminal.expect("resized")
+        terminal.type("\x10\x11")
+        assert terminal.end() == 0
+    with Terminal(far, "attach", "--detach-keys", "ctrl-x,x", other) as terminal:
+        terminal.expect("# ")  # drawn anew
+        terminal.type("echo st''ill\n")
+        terminal.expect("still")
+        terminal.type("\x18x")
+        assert terminal.end() == 1
+    with Terminal(far, "attach", other) as terminal:
+        terminal.type("exit 4\n")
+        assert terminal.end() == 4
+    with Terminal(far, "exec", "-it", web, "sh") as terminal:
+        terminal.expect("# ")
+        terminal.type("stty size; exit 6\n")
+        terminal.expect("24 80")
+        assert terminal.end() == 6
+
+
+def test_input_output_and_signals(far: Far, web: str) -> None:
+    result = far("exec", "-i", web, "sh", "-c", "cat; echo err >&2; exit 3", input="typed\n")
+    assert (result.code, result.out, result.err) == (3, "typed\n", "err\n")
+    data = bytes(range(256)) * 8_000
+    command = ("run", "--rm", "-i", "--network", "none", "busybox", "cat")
+    process = far.popen(*command, stdin=subprocess.PIPE)
+    out, err = process.communicate(data, timeout=60)
+    assert (process.returncode, err) == (0, b"") and out == data
+    script = "trap 'echo got; exit 9' TERM; echo ready; while :; do usleep 10000; done"
+    process = far.popen("run", "--rm", "--network", "none", "busybox", "sh", "-c", script)
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (9, b"got\n", b"")

@@ -61,7 +61,8 @@ def read(name: str, content: bytes) -> Context:
 
 def _tar(content: bytes) -> Iterator[tuple[str, bytes]]:
     left = _MOST
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+    whole = content + bytes(-len(content) % 512 + 1024)  # Docker's client does not write an archive's end
+    with tarfile.open(fileobj=io.BytesIO(whole), mode="r:") as archive:
         for entry in archive:
             if entry.isdir():
                 continue
