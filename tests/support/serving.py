@@ -86,18 +86,27 @@ class Served:
         return docker.DockerClient(base_url=f"unix://{self.socket}", timeout=60)
 
     def ask(
-        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None, timeout: float = 60
     ) -> tuple[int, bytes]:
         """One request, as bytes on the socket; the status and the body of the answer."""
+        status, _media_type, data = self.answer(method, path, body, headers, timeout)
+        return status, data
+
+    def answer(
+        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None, timeout: float = 60
+    ) -> tuple[int, str, bytes]:
+        """The same with the media type in between."""
         import http.client
 
-        connection = http.client.HTTPConnection("localhost", timeout=60)
+        connection = http.client.HTTPConnection("localhost")
         connection.sock = self.connect()
-        connection.request(method, path, body, headers or {})
-        answer = connection.getresponse()
-        found = answer.status, answer.read()
-        connection.close()
-        return found
+        connection.sock.settimeout(timeout)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return answer.status, (answer.getheader("Content-Type") or "").partition(";")[0], answer.read()
+        finally:
+            connection.close()
 
     def connect(self) -> socket.socket:
         one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

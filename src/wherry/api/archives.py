@@ -70,11 +70,12 @@ async def look(request: web.Request) -> web.Response:
 
 async def get(request: web.Request) -> web.StreamResponse:
     """``GET /containers/{name}/archive``."""
+    path = _path(request)
     response = web.StreamResponse(headers={"Content-Type": _TAR})
     reading, writing = os.pipe2(os.O_CLOEXEC)
 
     async def work() -> None:
-        async for told in request.app[API].follow("archive_get", name_of(request), _path(request), give=[writing]):
+        async for told in request.app[API].follow("archive_get", name_of(request), path, give=[writing]):
             response.headers[_STAT] = _header(told)
 
     return await pipes.send(request, response, reading, work())
@@ -83,9 +84,9 @@ async def get(request: web.Request) -> web.StreamResponse:
 async def put(request: web.Request) -> web.Response:
     """``PUT /containers/{name}/archive``."""
     asked, api = query(request), request.app[API]
-    keep, as_user = asked.flag("noOverwriteDirNonDir"), asked.flag("copyUIDGID")
+    path, keep, as_user = _path(request), asked.flag("noOverwriteDirNonDir"), asked.flag("copyUIDGID")
     async with pipes.Upload(request) as upload:
-        await api.work("archive_put", name_of(request), _path(request), keep, as_user, give=[upload.reading])
+        await api.work("archive_put", name_of(request), path, keep, as_user, give=[upload.reading])
     return nothing(200)
 
 

@@ -84,6 +84,20 @@ def _config(body: Fields) -> dict[str, Any]:
     }
 
 
+def image_config_of(body: Fields) -> dict[str, Any]:
+    """What a Config says of an image to be made of a container, as the image configuration has it."""
+    health, ports = body.part("Healthcheck"), [one if "/" in one else f"{one}/tcp" for one in body.keys("ExposedPorts")]
+    check: dict[str, Any] = {"Test": list(health.texts("Test"))}
+    for name in ("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"):
+        check |= {name: health.integer(name)} if health.integer(name) else {}
+    given = {name: list(body.texts(name)) for name in ("Env", "Cmd", "Entrypoint", "OnBuild", "Shell")}
+    found: dict[str, Any] = {name: body.text(name) for name in ("User", "WorkingDir", "StopSignal")} | given
+    found |= {"ExposedPorts": {one: {} for one in ports}, "Volumes": {one: {} for one in body.keys("Volumes")}}
+    found |= {"Labels": dict(body.pairs("Labels")), "StopTimeout": body.optional_integer("StopTimeout")}
+    found |= {"Healthcheck": check if check["Test"] else None}
+    return {name: value for name, value in found.items() if value or (name == "StopTimeout" and value == 0)}
+
+
 def restart(host: Fields) -> dict[str, Any]:
     """The restart policy, which an update may change as well."""
     policy = host.part("RestartPolicy")

@@ -60,6 +60,8 @@ async def start(request: web.Request) -> web.Response:
     """``POST /containers/{name}/start``."""
     api = request.app[API]
     row = await api.read(containers.find, name_of(request))
+    if row.status == "running":
+        return nothing(304)
     waiting = api.pending.take(row.id)
     attached = [attach for _end, attach in waiting]
     await api.work("start", row.id, attached, give=[end.detach() for end, _attach in waiting])

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from aiohttp import web
 
 from wherry.api.fields import Query, parse
+from wherry.engine.info import API_VERSION
 from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
@@ -112,6 +113,11 @@ API = web.AppKey("api", Api)
 def query(request: web.Request) -> Query:
     """The parameters of a request."""
     return Query(request.query, {name: request.query.getall(name) for name in request.query})
+
+
+def version(request: web.Request) -> tuple[int, ...]:
+    """The version of the API that a request speaks."""
+    return tuple([int(part[:9]) for part in request.match_info.get("version", API_VERSION).split(".")])
 
 
 async def document(request: web.Request) -> Fields:

@@ -18,6 +18,8 @@ from wherry.api.containers import name_of
 from wherry.api.context import API, document, json_response, nothing, query
 from wherry.api.fields import parse
 from wherry.api.relay import MonitorChannel, relay
+from wherry.api.streams import framing
+from wherry.container.keys import detach_keys
 from wherry.errors import Conflict, InvalidArgument, NotFound, WherryError
 from wherry.monitor.protocol import STDOUT, frame
 
@@ -137,6 +139,7 @@ async def create(request: web.Request) -> web.Response:
     api, asked = request.app[API], await document(request)
     options = _options(asked)
     row = await api.read(find_running, name_of(request))
+    detach_keys(asked.text("DetachKeys"))  # raises what is wrong with them
     one = Exec(row.id, options, asked.text("DetachKeys"))
     api.execs.add(one)
     return json_response({"Id": one.id}, 201)
@@ -152,7 +155,7 @@ async def start(request: web.Request) -> web.StreamResponse:
         if asked.boolean("Detach"):
             await _begin(api, one, asked, detach=True)
             return nothing(200)
-        connection, _body = await raw.take(request)
+        connection, _body = await raw.take(request, body_read=True)
     else:
         connection, content = await raw.take(request)
         try:
@@ -160,12 +163,14 @@ async def start(request: web.Request) -> web.StreamResponse:
         except WherryError as error:
             await _refuse(connection, error)
             return raw.Taken()
-    options = one.options
+    # what comes is in frames unless the client says that it expects a terminal, whatever the command has
+    bare, stdin = asked.boolean("Tty"), one.options["attach_stdin"]
     try:
         # before the command begins, as Docker does: some clients lose output that comes together with the answer
-        await raw.accept(request, connection, raw.RAW if options["tty"] else raw.MULTIPLEXED)
+        await raw.accept(request, connection, framing(request, bare))
+        detach = detach_keys(one.detach_keys) if one.options["tty"] and stdin else b""
         channel = await _begin(api, one, asked, detach=False)
-        said = await relay(connection, channel, terminal=options["tty"], stdin=options["attach_stdin"])
+        said = await relay(connection, channel, terminal=bare, stdin=stdin, detach=detach)
         if said is None:
             api.background(_await_end(api, one, channel))
         else:
@@ -174,7 +179,7 @@ async def start(request: web.Request) -> web.StreamResponse:
     except WherryError as error:
         message = f"{errors.text(error)}\r\n".encode()
         with suppress(ConnectionError):
-            await connection.write(message if options["tty"] else frame(STDOUT, message))
+            await connection.write(message if bare else frame(STDOUT, message))
     except ConnectionError:
         pass  # it goes on without its client
     finally:

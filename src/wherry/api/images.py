@@ -8,10 +8,10 @@ from aiohttp import web
 
 from wherry.api import pipes
 from wherry.api.auth import HEADER
-from wherry.api.context import API, body, json_response, nothing, query
+from wherry.api.context import API, body, json_response, nothing, query, version
 from wherry.api.progress import respond
 from wherry.engine import images
-from wherry.errors import InvalidArgument, NotSupported
+from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ async def list_all(request: web.Request) -> web.Response:
 
 async def inspect(request: web.Request) -> web.Response:
     """``GET /images/{name}/json``."""
-    return json_response(await request.app[API].read(images.inspect, name_of(request)))
+    found = await request.app[API].read(images.inspect, name_of(request))
+    if version(request) < (1, 45):
+        found |= {"Container": "", "ContainerConfig": None}
+    return json_response(found)
 
 
 async def history(request: web.Request) -> web.Response:
@@ -110,10 +113,8 @@ async def _import(request: web.Request) -> web.StreamResponse:
 
 
 async def commit(request: web.Request) -> web.Response:
-    """``POST /commit``.  What its body says of the new image's configuration, ``changes`` can say as well."""
+    """``POST /commit``."""
     asked = query(request)
-    if (await body(request)).strip() not in (b"", b"null", b"{}"):
-        raise NotSupported("a configuration in the body is not supported", hint="say it with the parameter changes")
     name, tag = asked.text("repo"), asked.text("tag")
     wanted = {
         "reference": f"{name}:{tag}" if tag else name,
@@ -122,7 +123,7 @@ async def commit(request: web.Request) -> web.Response:
         "changes": tuple(asked.texts("changes")),
         "pause": asked.flag("pause", True),
     }
-    answer = await request.app[API].work("commit", asked.text("container"), wanted)
+    answer = await request.app[API].work("commit", asked.text("container"), wanted, await body(request))
     return json_response({"Id": answer.value}, 201)
 
 
@@ -170,7 +171,8 @@ async def load(request: web.Request) -> web.StreamResponse:
     asked, api = query(request), request.app[API]
     platform = _platform(asked.text("platform"))
     async with pipes.Upload(request) as upload:
-        return await respond(request, api.follow("load", asked.flag("quiet"), platform, give=[upload.reading]))
+        told = api.follow("load", asked.flag("quiet"), platform, give=[upload.reading])
+        return await respond(request, told, at_once=True)
 
 
 async def save_one(request: web.Request) -> web.StreamResponse:
@@ -184,8 +186,8 @@ async def save_several(request: web.Request) -> web.StreamResponse:
 
 
 async def _save(request: web.Request, names: list[str]) -> web.StreamResponse:
-    reading, writing = os.pipe2(os.O_CLOEXEC)
     platform = _platform(query(request).text("platform"))
+    reading, writing = os.pipe2(os.O_CLOEXEC)
     response = web.StreamResponse(headers={"Content-Type": _TAR})
     work = request.app[API].work("save", names, platform, give=[writing])
     return await pipes.send(request, response, reading, work)

@@ -55,7 +55,7 @@ class Upload:
 async def send(
     request: web.Request, response: web.StreamResponse, fd: int, work: Coroutine[Any, Any, Any]
 ) -> web.StreamResponse:
-    """What ``work`` has written into the pipe whose reading end is ``fd``.
+    """What ``work`` has written into the pipe whose reading end is ``fd``; it must give away the other end at once.
 
     What goes wrong before its first byte is raised; later the connection is broken off, because an archive that ends
     early must not look whole.

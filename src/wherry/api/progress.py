@@ -71,12 +71,15 @@ def _size(number: float) -> str:
     return ""
 
 
-async def respond(request: web.Request, told: AsyncIterator[Any]) -> web.StreamResponse:
-    """The answer: a status of its own for what fails before anything was told, a last line for what fails later.
+async def respond(request: web.Request, told: AsyncIterator[Any], *, at_once: bool = False) -> web.StreamResponse:
+    """The answer: a status of its own for what fails before anything was told, a last line for what fails later, and
+    with ``at_once`` for everything.
 
     Telling None sends the head of the answer and no line.
     """
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    if at_once:
+        await response.prepare(request)
     try:
         async for one in told:
             if not response.prepared:

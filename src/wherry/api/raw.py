@@ -189,8 +189,10 @@ def upgrades(request: web.Request) -> bool:
     return request.headers.get("Upgrade", "").lower() == "tcp"
 
 
-async def take(request: web.Request) -> tuple[RawConnection, bytes]:
-    """The connection, and the body of the request."""
+async def take(request: web.Request, *, body_read: bool = False) -> tuple[RawConnection, bytes]:
+    """The connection, and the body of the request unless that was ``body_read``."""
+    if body_read:
+        return RawConnection(request), b""
     if request.can_read_body:
         body = await request.content.read(_MOST_BODY + 1)
         if len(body) > _MOST_BODY:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
+from wherry.container.keys import strip
 from wherry.monitor.protocol import CONTROL, STDIN, Decoder, control, frame, parse_control
 
 TYPE_CHECKING = False
@@ -29,6 +30,7 @@ else:
     Protocol = object
 
 _CHUNK = 64 << 10
+_FIRST = asyncio.FIRST_COMPLETED
 
 
 class MonitorChannel:
@@ -91,17 +93,23 @@ class MonitorChannel:
         self._socket.close()
 
 
-async def relay(client: Client, channel: MonitorChannel, *, terminal: bool, stdin: bool) -> dict[str, Any] | None:
-    """Until the container has ended, the client has gone or the monitor has; what the monitor said last.
+async def relay(
+    client: Client, channel: MonitorChannel, *, terminal: bool, stdin: bool, detach: bytes = b""
+) -> dict[str, Any] | None:
+    """Until the container has ended, the client has gone or the monitor has; what the monitor said last.  ``detach`` is
+    what the client types to be let go while the container goes on.
 
     With ``terminal`` output is sent bare, else in frames.  The end of the client's input is passed on, and the client
     goes on getting output.
     """
-    feeding = asyncio.ensure_future(_feed(client, channel, stdin))
+    feeding = asyncio.ensure_future(_feed(client, channel, stdin, detach))
     listening = asyncio.ensure_future(_listen(client, channel, terminal))
     leaving = asyncio.ensure_future(client.gone())
     try:
-        await asyncio.wait((listening, leaving), return_when=asyncio.FIRST_COMPLETED)
+        while not listening.done() and not leaving.done():
+            await asyncio.wait((listening, leaving, *(() if feeding.done() else (feeding,))), return_when=_FIRST)
+            if feeding.done() and not feeding.exception() and feeding.result():
+                return None
         return listening.result() if listening.done() else None
     except ConnectionError:
         return None
@@ -111,13 +119,20 @@ async def relay(client: Client, channel: MonitorChannel, *, terminal: bool, stdi
         await asyncio.gather(feeding, listening, leaving, return_exceptions=True)
 
 
-async def _feed(client: Client, channel: MonitorChannel, stdin: bool) -> None:
+async def _feed(client: Client, channel: MonitorChannel, stdin: bool, detach: bytes) -> bool:
+    """Pass on what the client says; whether it has typed ``detach``."""
+    seen, detached = 0, False
     while data := await client.read():
+        if detach:
+            data, seen, detached = strip(detach, seen, data)
         if stdin:
             for start in range(0, len(data), _CHUNK):
                 await channel.send(frame(STDIN, data[start : start + _CHUNK]))
+        if detached:
+            return True
     if stdin:
         await channel.send(frame(STDIN, b""))
+    return False
 
 
 async def _listen(client: Client, channel: MonitorChannel, terminal: bool) -> dict[str, Any] | None:

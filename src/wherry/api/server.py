@@ -17,7 +17,7 @@ from aiohttp import web
 
 from wherry import __version__
 from wherry.api import archives, containers, execs, hosts, images, networks, raw, streams, swarm, system, volumes
-from wherry.api.context import API, Api
+from wherry.api.context import API, Api, version
 from wherry.api.errors import BEGUN, answer_errors
 from wherry.api.pending import Pending
 from wherry.api.tls import Tls
@@ -135,13 +135,12 @@ async def _use(request: web.Request, handler: Handler) -> web.StreamResponse:
 @web.middleware
 async def _check_version(request: web.Request, handler: Handler) -> web.StreamResponse:
     text = request.match_info.get("version", system.API_VERSION)
-    version = tuple([int(part[:9]) for part in text.split(".")])
-    if version < _OLDEST:
+    if version(request) < _OLDEST:
         raise InvalidArgument(
             f"client version {text} is too old. Minimum supported API version is {system.MIN_API_VERSION}, "
             "please upgrade your client to a newer version"
         )
-    if version > _NEWEST:
+    if version(request) > _NEWEST:
         raise InvalidArgument(
             f"client version {text} is too new. Maximum supported API version is {system.API_VERSION}"
         )

@@ -9,8 +9,9 @@ from aiohttp import WSMsgType, web
 
 from wherry.api import raw
 from wherry.api.containers import name_of
-from wherry.api.context import API, query
+from wherry.api.context import API, query, version
 from wherry.api.relay import MonitorChannel, relay
+from wherry.container.keys import detach_keys
 from wherry.engine import containers
 from wherry.errors import Conflict, InvalidArgument, WherryError
 from wherry.monitor import call
@@ -60,14 +61,15 @@ async def attach(request: web.Request) -> web.StreamResponse:
         raise Conflict(f"container {name_of(request)} is paused, unpause the container before attach")
     wanted = (asked.flag("stdin") and open_stdin, asked.flag("stdout"), asked.flag("stderr"))
     channel = await _join(api, row, wanted) if asked.flag("stream") else None
+    detach = detach_keys(asked.text("detachKeys")) if terminal and wanted[0] else b""
     connection, _body = await raw.take(request)
     try:
-        await raw.accept(request, connection, raw.RAW if terminal or not _multiplexed(request) else raw.MULTIPLEXED)
+        await raw.accept(request, connection, framing(request, terminal))
         if asked.flag("logs"):
             await _send_log(api, connection, row.id, terminal, wanted)
         if channel is not None:
             async with channel:
-                await relay(connection, channel, terminal=terminal, stdin=wanted[0])
+                await relay(connection, channel, terminal=terminal, stdin=wanted[0], detach=detach)
     except ConnectionError:
         pass  # the client's to decide
     finally:
@@ -76,10 +78,9 @@ async def attach(request: web.Request) -> web.StreamResponse:
     return raw.Taken()
 
 
-def _multiplexed(request: web.Request) -> bool:
-    """Since API 1.42 the media type tells whether there are frames."""
-    version = request.match_info.get("version", "1.50")
-    return tuple(int(part) for part in version.split(".") if part) >= (1, 42)
+def framing(request: web.Request, terminal: bool) -> str:
+    """The media type of a stream: since API 1.42 it tells whether there are frames."""
+    return raw.RAW if terminal or version(request) < (1, 42) else raw.MULTIPLEXED
 
 
 async def _send_log(
@@ -130,14 +131,15 @@ class _WebSocket:
 async def attach_websocket(request: web.Request) -> web.StreamResponse:
     """``GET /containers/{name}/attach/ws``: output without frames, in binary messages."""
     api, asked = request.app[API], query(request)
-    row, _terminal, open_stdin = await api.read(_look, name_of(request))
+    row, terminal, open_stdin = await api.read(_look, name_of(request))
     wanted = (asked.flag("stdin") and open_stdin, asked.flag("stdout"), asked.flag("stderr"))
+    detach = detach_keys(asked.text("detachKeys")) if terminal and wanted[0] else b""
     socket = web.WebSocketResponse(max_msg_size=1 << 20)
     await socket.prepare(request)
     client = _WebSocket(socket)
     try:
         async with await _join(api, row, wanted) as channel:
-            await relay(client, channel, terminal=True, stdin=wanted[0])
+            await relay(client, channel, terminal=True, stdin=wanted[0], detach=detach)
     finally:
         api.pending.leave(row.id)
         await socket.close()
@@ -193,7 +195,7 @@ async def logs(request: web.Request) -> web.StreamResponse:
         "tail": int(tail) if tail.isascii() and tail.isdigit() else -1,
         "follow": asked.flag("follow"),
     }
-    response = web.StreamResponse(headers={"Content-Type": raw.RAW if terminal else raw.MULTIPLEXED})
+    response = web.StreamResponse(headers={"Content-Type": framing(request, terminal)})
     async for entries in api.follow("logs", row.id, wanted):
         if not response.prepared:  # from now on it does not matter when the container is removed
             await response.prepare(request)

@@ -33,9 +33,15 @@ async def no_plugins(_request: web.Request) -> web.StreamResponse:
     return json_response([])
 
 
-async def no_plugin(request: web.Request) -> web.StreamResponse:
+async def no_plugins_at_all(_request: web.Request) -> web.StreamResponse:
     """And none can be."""
-    raise NotFound("plugin", request.match_info["name"], f'plugin "{request.match_info["name"]}" not found')
+    raise NotSupported("wherry has no plugins", hint="volumes and networks have the drivers that 'wherry info' lists")
+
+
+async def no_plugin(request: web.Request) -> web.StreamResponse:
+    """Whatever is asked of one."""
+    name = request.match_info["name"].removesuffix("/json")
+    raise NotFound("plugin", name, f'plugin "{name}" not found')
 
 
 def _routes() -> tuple[tuple[str, str, Handler], ...]:
@@ -48,7 +54,11 @@ def _routes() -> tuple[tuple[str, str, Handler], ...]:
         ("POST", "/swarm/update", not_in_swarm),
         ("POST", "/swarm/unlock", not_in_swarm),
         ("GET", "/plugins", no_plugins),
-        ("GET", "/plugins/{name:.+}/json", no_plugin),
+        ("GET", "/plugins/privileges", no_plugins_at_all),
+        ("POST", "/plugins/pull", no_plugins_at_all),
+        ("POST", "/plugins/create", no_plugins_at_all),
+        ("*", "/plugins/{name:.+}", no_plugin),
+        ("PUT", "/volumes/{name}", not_in_swarm),  # of volumes of a cluster
     ]
     for resource in _OF_A_SWARM:
         routes.append(("GET", f"/{resource}", not_in_swarm))

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from wherry.api.context import API, json_response, query
 from wherry.api.progress import respond
+from wherry.api.volumes import described
 from wherry.engine.info import API_VERSION, MIN_API_VERSION, info, versions
 from wherry.errors import InvalidArgument, NotSupported
 
@@ -25,7 +26,7 @@ async def ping(_request: web.Request) -> web.Response:
 
 async def show_version(_request: web.Request) -> web.Response:
     """``GET /version``."""
-    return json_response(versions())
+    return json_response(versions() | {"GoVersion": "none", "GitCommit": "none"})
 
 
 async def show_info(request: web.Request) -> web.Response:
@@ -49,12 +50,17 @@ async def disk_usage(request: web.Request) -> web.Response:
         if name not in names:
             raise InvalidArgument(f"unknown object type: {name}")
     left_out = [field for name, field in names.items() if wanted and name not in wanted]
+    found["Volumes"] = [described(volume) for volume in found["Volumes"] or ()]
     return json_response({name: value for name, value in found.items() if name not in left_out})
 
 
 async def no_builder(_request: web.Request) -> web.Response:
     """There is none yet."""
-    raise NotSupported("wherry does not build images from Dockerfiles yet")
+    raise NotSupported(
+        "wherry does not build images from Dockerfiles",
+        hint="'wherry env build' makes images of Python environments, 'docker commit' of containers; "
+        "'docker load' takes what other builders save",
+    )
 
 
 async def prune_builds(_request: web.Request) -> web.Response:

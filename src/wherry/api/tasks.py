@@ -194,7 +194,7 @@ def archive_put(engine: Engine, worker: Worker, name: str, path: str, keep_kinds
     """``PUT /containers/{id}/archive``: a tar, through the descriptor."""
     from wherry.engine.archive import PutOptions, put
 
-    with open(worker.descriptors[0], "rb", buffering=0) as stream:
+    with tasks_of_objects.from_client(), open(worker.descriptors[0], "rb", buffering=0) as stream:
         put(engine, name, path, stream, PutOptions(keep_kinds, as_user))
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
+from wherry.errors import Corrupt, InvalidArgument
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from wherry.api.spawner import Worker
     from wherry.engine.engine import Engine
 
     Filters = dict[str, list[str]]
+
+
+@contextmanager
+def from_client() -> Iterator[None]:
+    """What is wrong with bytes that the client sent is the client's mistake."""
+    try:
+        yield
+    except Corrupt as error:
+        raise InvalidArgument(error.message, hint=error.hint) from None
 
 
 def create_volume(engine: Engine, _worker: Worker, body: bytes) -> dict[str, Any]:
@@ -48,7 +62,7 @@ def create_network(engine: Engine, _worker: Worker, body: bytes) -> str:
     """``POST /networks/create``; the id."""
     from wherry.api.fields import parse
     from wherry.engine.networks import create
-    from wherry.errors import InvalidArgument, NotSupported
+    from wherry.errors import NotSupported
     from wherry.network.request import NetworkRequest
 
     asked = parse(body)
@@ -200,11 +214,13 @@ def distribution(engine: Engine, _worker: Worker, name: str, auth: str) -> dict[
     return describe(engine, name)
 
 
-def commit(engine: Engine, _worker: Worker, name: str, asked: dict[str, Any]) -> str:
+def commit(engine: Engine, _worker: Worker, name: str, asked: dict[str, Any], body: bytes) -> str:
     """``POST /commit``; the id."""
+    from wherry.api.container_request import image_config_of
+    from wherry.api.fields import parse
     from wherry.engine.commit import CommitOptions, commit
 
-    return commit(engine, name, CommitOptions(**asked)).image_id
+    return commit(engine, name, CommitOptions(config=tuple(image_config_of(parse(body)).items()), **asked)).image_id
 
 
 def import_image(engine: Engine, worker: Worker, asked: dict[str, Any]) -> None:
@@ -217,7 +233,7 @@ def import_image(engine: Engine, worker: Worker, asked: dict[str, Any]) -> None:
         worker.tell({"status": f"Downloading from {options.origin}"})
         worker.tell({"status": import_image(engine, open_url(engine, options.origin), options)})
         return
-    with open(worker.descriptors[0], "rb", buffering=0) as archive:
+    with from_client(), open(worker.descriptors[0], "rb", buffering=0) as archive:
         worker.tell({"status": import_image(engine, archive, options)})
 
 
@@ -227,7 +243,7 @@ def load(engine: Engine, worker: Worker, quiet: bool, platform: str) -> None:
     from wherry.engine.load import load
     from wherry.engine.progress import Silent
 
-    with open(worker.descriptors[0], "rb", buffering=0) as archive:
+    with from_client(), open(worker.descriptors[0], "rb", buffering=0) as archive:
         loaded = load(engine, archive, Silent() if quiet else Told(worker), platform=platform)
     for name in loaded:
         kind = "Loaded image ID" if name.startswith("sha256:") else "Loaded image"

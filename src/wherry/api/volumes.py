@@ -15,12 +15,18 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
 
 
+def described(document: dict[str, Any]) -> dict[str, Any]:
+    """As Docker's description has it: its own daemon has null for both where there are none."""
+    return document | {name: document[name] or {} for name in ("Labels", "Options")}
+
+
 async def list_all(request: web.Request) -> web.Response:
     """``GET /volumes``."""
     filters = query(request).filters()
 
     def look(engine: Engine) -> list[dict[str, Any]]:
-        return [volume_objects.document(engine, row) for row in volume_objects.list_volumes(engine, filters)]
+        found = volume_objects.list_volumes(engine, filters)
+        return [described(volume_objects.document(engine, row)) for row in found]
 
     return json_response({"Volumes": await request.app[API].read(look), "Warnings": None})
 
@@ -28,12 +34,12 @@ async def list_all(request: web.Request) -> web.Response:
 async def create(request: web.Request) -> web.Response:
     """``POST /volumes/create``."""
     answer = await request.app[API].work("create_volume", await body(request))
-    return json_response(answer.value, 201)
+    return json_response(described(answer.value), 201)
 
 
 async def inspect(request: web.Request) -> web.Response:
     """``GET /volumes/{name}``."""
-    return json_response(await request.app[API].read(volume_objects.inspect, request.match_info["name"]))
+    return json_response(described(await request.app[API].read(volume_objects.inspect, request.match_info["name"])))
 
 
 async def remove(request: web.Request) -> web.Response:

@@ -37,13 +37,15 @@ if TYPE_CHECKING:
 
 
 class CommitOptions(Record):
-    """``changes`` are Dockerfile instructions; ``pause``: the container's processes stand still meanwhile."""
+    """``config`` are fields of the image's configuration that come before the container's; ``changes`` are Dockerfile
+    instructions and come before both; ``pause``: the container's processes stand still meanwhile."""
 
     reference: str = ""
     author: str = ""
     message: str = ""
     changes: tuple[str, ...] = ()
     pause: bool = True
+    config: tuple[tuple[str, Any], ...] = ()
 
 
 class Committed(Record):
@@ -73,7 +75,7 @@ def commit(engine: Engine, name: str, options: CommitOptions) -> Committed:
     row = find(engine, name)
     record = load(row)
     base = _base(engine, record)
-    settings = instructions.apply(_settings(record.options, base), options.changes)
+    settings = instructions.apply(_merged(_settings(record.options, base), dict(options.config)), options.changes)
     paused = _pause(engine, record.id) if row.status == "running" and options.pause else None
 
     def work() -> str:
@@ -172,6 +174,20 @@ def _settings(options: ContainerOptions, base: ImageRow) -> dict[str, Any]:
         "Healthcheck": _health(options),
     }
     return {key: value for key, value in settings.items() if value or key in ("Entrypoint", "Cmd")}
+
+
+def _merged(settings: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """``over`` on top, as Docker does it (moby, daemon/commit.go): variables, labels, ports and volumes are added."""
+    found = settings | over
+    for name in ("Labels", "ExposedPorts", "Volumes"):
+        if name in over:
+            found[name] = (settings.get(name) or {}) | over[name]
+    if "Env" in over:
+        set_there = {one.partition("=")[0] for one in over["Env"]}
+        found["Env"] = [*over["Env"], *(one for one in settings["Env"] if one.partition("=")[0] not in set_there)]
+    if "Entrypoint" in over and "Cmd" not in over:
+        found["Cmd"] = None
+    return found
 
 
 def _health(options: ContainerOptions) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def image_document(one: Summary, shared: int = -1, containers: int = -1) -> dict
         "Containers": containers,
         "Created": one.created,
         "Id": one.id,
-        "Labels": dict(one.labels) or None,
+        "Labels": dict(one.labels),
         "ParentId": "",
         "RepoDigests": list(one.repo_digests),
         "RepoTags": list(one.repo_tags),

@@ -133,7 +133,7 @@ def find(engine: Engine, text: str) -> Network:
 
 
 def remove(engine: Engine, text: str) -> None:
-    """Remove a network that no running container uses.  Raises `NotFound`, `Forbidden`, `Conflict`."""
+    """Remove a network that no running container uses.  Raises `NotFound`, `Forbidden`."""
     network = find(engine, text)
     if network.name in networks.BUILT_IN:
         raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
@@ -146,7 +146,7 @@ def remove(engine: Engine, text: str) -> None:
                 shown = ", ".join(
                     [f'name:"{name}" id:"{row.id[:12]}"' for name, row in zip(names, active, strict=True)]
                 )
-                raise Conflict(
+                raise Forbidden(
                     f"error while removing network: network {network.name} has active endpoints ({shown})",
                     hint="disconnect or stop the containers first",
                 )
@@ -304,7 +304,7 @@ def prune(engine: Engine, filters: Filters) -> list[str]:
             continue
         try:
             remove(engine, network.id)
-        except (Conflict, NotFound):
+        except (Forbidden, NotFound):
             continue  # in use, or removed meanwhile
         removed.append(network.name)
     if not engine.rootless:

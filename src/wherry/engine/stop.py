@@ -76,9 +76,14 @@ def kill_row(engine: Engine, row: ContainerRow) -> None:
 
 
 def kill(engine: Engine, name: str, signal: int) -> None:
-    """``docker kill``.  Raises `NotFound`, `Conflict` for one that is not running."""
+    """``docker kill``; with SIGKILL it has ended on return.
+
+    Raises `NotFound`, `Conflict` for one that is not running.
+    """
     row = find(engine, name)
-    if row.status not in ALIVE or not ask(engine, row, {"signal": signal}):
+    if row.status in ALIVE and signal == _SIGKILL:
+        kill_row(engine, row)
+    elif row.status not in ALIVE or not ask(engine, row, {"signal": signal}):
         raise Conflict(f"cannot kill container: {name}: container {row.id} is not running")
 
 

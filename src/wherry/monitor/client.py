@@ -144,33 +144,15 @@ class Client:
             self._stdin = None
             self._give(b"")
         elif self._streams.terminal:
-            data, detached = self._strip_detach_keys(data)
+            from wherry.container.keys import strip
+
+            data, self._keys_seen, detached = strip(self._streams.detach_keys, self._keys_seen, data)
             if data:
                 self._give(data)
             if detached:
                 self._outcome = Outcome(None)
         else:
             self._give(data)
-
-    def _strip_detach_keys(self, data: bytes) -> tuple[bytes, bool]:
-        """Hold back a beginning of the detach sequence; give it on when it does not go on (moby term.EscapeProxy)."""
-        keys = self._streams.detach_keys
-        if not keys:
-            return data, False
-        passed = bytearray()
-        for byte in data:
-            if byte == keys[self._keys_seen]:
-                self._keys_seen += 1
-                if self._keys_seen == len(keys):
-                    return bytes(passed), True
-                continue
-            passed += keys[: self._keys_seen]
-            self._keys_seen = 0
-            if byte == keys[0]:
-                self._keys_seen = 1
-            else:
-                passed.append(byte)
-        return bytes(passed), False
 
     def _forward(self, number: int) -> None:
         if number == _signal.SIGWINCH and self._streams.terminal:

@@ -11,8 +11,8 @@ import pytest
 from wherry.cli import parser
 from wherry.cli.commands import create, run
 from wherry.cli.container_options import build
-from wherry.cli.keys import detach_keys
 from wherry.cli.main import Call
+from wherry.container.keys import detach_keys
 from wherry.container.options import (
     ContainerOptions,
     DeviceMapping,

@@ -46,7 +46,7 @@ def streams(call: Call, *, stdin: bool) -> Streams:
 
     found = Streams(0 if stdin else None, 1, 2, False, call.get("sig-proxy", True))
     if "detach-keys" in call.values:
-        from wherry.cli.keys import detach_keys
+        from wherry.container.keys import detach_keys
 
         found = found.replace(detach_keys=detach_keys(call.values["detach-keys"]))
     return found

@@ -60,7 +60,7 @@ def main(call: Call) -> int:
         raise UsageError("the input device is not a TTY", 1)
     streams = Streams(0 if attach else None, 1, 2, tty, False)
     if "detach-keys" in call.values:
-        from wherry.cli.keys import detach_keys
+        from wherry.container.keys import detach_keys
 
         streams = streams.replace(detach_keys=detach_keys(call.values["detach-keys"]))
     options = ExecOptions(

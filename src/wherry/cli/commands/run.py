@@ -57,7 +57,7 @@ def main(call: Call) -> int:
         call.get("sig-proxy", True),
     )
     if "detach-keys" in call.values:
-        from wherry.cli.keys import detach_keys
+        from wherry.container.keys import detach_keys
 
         streams = streams.replace(detach_keys=detach_keys(call.values["detach-keys"]))
     return call.verb(run)(options, streams, when_pulling(call))

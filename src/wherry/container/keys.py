@@ -7,6 +7,23 @@ from wherry.errors import InvalidArgument
 _CONTROL = "@abcdefghijklmnopqrstuvwxyz[\\]^_"
 
 
+def strip(keys: bytes, seen: int, data: bytes) -> tuple[bytes, int, bool]:
+    """``data`` without the sequence ``keys``, of which ``seen`` bytes came before; how many are held back now, and
+    whether the sequence is complete.  A beginning that does not go on is given on (moby, term.EscapeProxy)."""
+    passed = bytearray()
+    for byte in data if keys else b"":
+        if byte == keys[seen]:
+            seen += 1
+            if seen == len(keys):
+                return bytes(passed), 0, True
+            continue
+        passed += keys[:seen]
+        seen = int(byte == keys[0])
+        if not seen:
+            passed.append(byte)
+    return bytes(passed) if keys else data, seen, False
+
+
 def detach_keys(text: str) -> bytes:
     """Keys separated by commas, each one character or ``ctrl-`` and one of ``a-z @ [ \\ ] ^ _``.
 
