@@ -6,6 +6,7 @@ no time, no host, no user.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import partial
 
@@ -111,13 +112,15 @@ def _with_bytecode(
     missing = [part for group in ready for part in group.parts if not cache.has(part.bytecode)]
     if missing:
         progress.message(f"Compiling {len(missing)} package{'s' if len(missing) > 1 else ''}")
-        wheels = [
-            (Wheel(part.wheel, f"{part.name} {part.version}", interpreter.version), part.bytecode) for part in missing
-        ]
-        bytecode.compile_wheels(engine, directory, interpreter, wheels, workers)
-        for wheel, _path in wheels:
-            wheel.__exit__()
+        with contextlib.ExitStack() as stack:
+            wheels = [stack.enter_context(_open(part, interpreter.version)) for part in missing]
+            todo_now = [(wheel, part.bytecode) for wheel, part in zip(wheels, missing, strict=True)]
+            bytecode.compile_wheels(engine, directory, interpreter, todo_now, workers)
     return ready
+
+
+def _open(part: Part, python: str) -> Wheel:
+    return Wheel(part.wheel, f"{part.name} {part.version}", python)
 
 
 def _refuse_conflicts(directory: str, parts: Sequence[Part], python: str) -> None:
@@ -142,7 +145,7 @@ def _files(directory: str, part: Part, python: str) -> list[tuple[str, str]]:
     place = f"{directory}/layers/{part.sha256}-{python}.files"
     text = cache.read(place)
     if text is None:
-        with Wheel(part.wheel, f"{part.name} {part.version}", python) as wheel:
+        with _open(part, python) as wheel:
             lines = []
             for item in wheel.items:
                 same = "=" if isinstance(item.source, bytes) else f"{item.source.CRC:x}-{item.size}"

@@ -19,10 +19,12 @@ _EXTRA = (0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4
 
 
 class Packed(Record):
-    """The content of a file: ``data`` is a whole raw DEFLATE stream (RFC 1951) of ``size`` bytes."""
+    """The content of a file: ``data`` is a whole raw DEFLATE stream (RFC 1951) of ``size`` bytes; ``check`` is the
+    CRC-32 that they should have, where one is known."""
 
     data: bytes | memoryview
     size: int
+    check: int | None = None
 
 
 def stored(data: bytes) -> Packed:

@@ -68,7 +68,7 @@ class PackageLayer:
             head = b"".join(self._directories(entry.path))
             head += header(entry.path.encode(), entry.kind, size=entry.packed.size, mode=entry.mode, link=entry.link)
             yield from self._member(head, entry)
-        yield from self._member(bytes(1024), None)
+        yield from self._member(bytes(1024), Entry("", 0, stored(b"")))
 
     def _directories(self, path: str) -> Iterator[bytes]:
         """The entries of the directories of ``path`` that have not come yet."""
@@ -77,24 +77,23 @@ class PackageLayer:
                 self._known.add(path[:at])
                 yield header(path[:at].encode() + b"/", b"5", mode=0o755)
 
-    def _member(self, head: bytes, entry: Entry | None) -> Iterator[bytes | memoryview]:
+    def _member(self, head: bytes, entry: Entry) -> Iterator[bytes | memoryview]:
+        """A gzip member: ``head`` and the content of ``entry``."""
         head = self._before + head
         self._hash.update(head)
         check = self._crc(head)
-        packed = entry.packed if entry else stored(b"")
-        for piece in self._content(packed, entry):
+        for piece in self._content(entry):
             self._hash.update(piece)
             check = self._crc(piece, check)
-            if entry and entry.hash is not None:
+            if entry.hash is not None:
                 entry.hash.update(piece)
-        self._before = padding(packed.size)
-        yield from member(head, packed, check)
+        self._before = padding(entry.packed.size)
+        yield from member(head, entry.packed, check)
 
-    def _content(self, packed: Packed, entry: Entry | None) -> Iterator[bytes]:
-        """The bytes of a file; raises `Corrupt` unless they are as many as they should be, and the stream ends."""
-        if not packed.size and len(packed.data) < 8 and entry is None:
-            return
-        inflate, total, data = self._make(), 0, packed.data
+    def _content(self, entry: Entry) -> Iterator[bytes]:
+        """The bytes of a file; raises `Corrupt` unless they are what the wheel says, to the end of the stream."""
+        packed = entry.packed
+        inflate, total, check, data = self._make(), 0, 0, packed.data
         try:
             for start in range(0, len(data), _PIECE):
                 piece = data[start : start + _PIECE]
@@ -103,14 +102,17 @@ class PackageLayer:
                     total += len(found)
                     if total > packed.size:
                         break
+                    check = self._crc(found, check)
                     yield found
                     piece = inflate.unconsumed_tail
                     if not piece and len(found) < _PIECE:
                         break
         except Exception as error:  # zlib.error and isal's own class
-            raise Corrupt(f"{entry.path if entry else 'the end'}: damaged in its wheel: {error}") from None
+            raise Corrupt(f"/{entry.path}: damaged in its wheel: {error}") from None
         if total != packed.size or not inflate.eof or inflate.unused_data:
-            raise Corrupt(f"{entry.path if entry else 'the end'}: its size in the wheel is not what the wheel says")
+            raise Corrupt(f"/{entry.path}: its size in the wheel is not what the wheel says")
+        if packed.check not in (None, check):
+            raise Corrupt(f"/{entry.path}: damaged in its wheel: its checksum is another one")
 
 
 class Entry:

@@ -118,8 +118,8 @@ class Wheel:
             raise Corrupt(f"{self.name}: {info.filename} is cut short in the wheel")
         data = memoryview(self._bytes)[at : at + info.compress_size]
         if info.compress_type == zipfile.ZIP_DEFLATED:
-            return Packed(data, info.file_size)
-        return stored(bytes(data))
+            return Packed(data, info.file_size, info.CRC)
+        return stored(bytes(data)).replace(check=info.CRC)
 
     def content(self, item: Item) -> bytes:
         """The content of an item, unpacked.  Raises `Corrupt`."""

@@ -98,6 +98,15 @@ def test_what_was_compressed_is_not_compressed_again(tmp_path: Path, monkeypatch
     assert len(first[0]) < path.stat().st_size + 4000
 
 
+def test_a_wheel_that_has_rotted(tmp_path: Path) -> None:
+    """A stored file reads as well as before; its checksum tells."""
+    path = wheels.make(tmp_path, "it", files={"it.py": b"x = 1\n" * 20}, stored=("it.py",))
+    data = path.read_bytes().replace(b"x = 1\n" * 20, b"x = 1\n" * 19 + b"x = 2\n")
+    path.write_bytes(data)
+    with pytest.raises(Corrupt, match="checksum"):
+        layer(path)
+
+
 @pytest.mark.parametrize("change", [b"\0\0\0\0", b"\xff\xff\xff\xff"])
 def test_a_damaged_file_in_a_wheel(tmp_path: Path, change: bytes) -> None:
     path = wheels.make(tmp_path, "it", files={"it.py": os.urandom(2000)})
