@@ -102,6 +102,20 @@ def test_a_client_that_is_killed_leaves_the_container(far: Far, web: str) -> Non
     assert far.ok("wait", web) == "137\n"
 
 
+def test_a_server_that_is_killed_is_told_of(far: Far, served: Served, web: str) -> None:
+    process = far.popen("run", "--name", web, "--network", "none", "busybox", "sh", "-c", "echo ready; sleep 1000")
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    served.kill()
+    try:
+        _out, err = process.communicate(timeout=20)
+        assert process.returncode == 125 and err.startswith(b"wherry: lost the connection to the engine at unix://")
+        refused = far("ps")
+        assert refused.code == 1 and "connection refused; is it running?" in refused.err
+    finally:
+        served.restart()
+    assert far.ok("inspect", "-f", "{{.State.Running}}", web) == "true\n"
+
+
 def test_start_attached(far: Far, web: str) -> None:
     far.ok("create", "-i", "--name", web, "--network", "none", "busybox", "sh", "-c", "cat; echo err >&2; exit 3")
     for text in ("one\n", "two\n"):

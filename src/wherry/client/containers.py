@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _PLATFORMS = (1, 41)
 _ONE_SHOT = (1, 41)
 _AT_ONCE = 50
+_AT_ONCE_OVER_SSH = 4  # sshd(8) drops whom it does not know yet when they are many (MaxStartups)
 
 
 def of(name: str) -> str:
@@ -154,7 +155,7 @@ def stop(
             other.close()
         return None
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_AT_ONCE_OVER_SSH if remote.address.kind == "ssh" else _AT_ONCE) as pool:
         yield from zip(names, pool.map(one, names), strict=True)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 _CHUNK = 64 << 10
+_BUILD_CACHE = (1, 39)
 
 
 def info(remote: Remote) -> Document:
@@ -98,7 +99,11 @@ def prune_system(remote: Remote, filters: Filters, *, everything: bool, volumes:
     networks = of_networks.prune(remote, filters)
     gone, of_them = of_volumes.prune(remote, filters, everything=False) if volumes else ([], 0)
     images, of_images = prune_images(remote, filters, everything=everything)
-    return Pruned(tuple(containers), tuple(networks), tuple(gone), tuple(images), freed + of_them + of_images)
+    freed += of_them + of_images
+    if remote.version >= _BUILD_CACHE:
+        query = {"all": everything, "filters": dict(filters)}
+        freed += remote.call("POST", "/build/prune", query).get("SpaceReclaimed") or 0
+    return Pruned(tuple(containers), tuple(networks), tuple(gone), tuple(images), freed)
 
 
 def _seconds(nanoseconds: int) -> str | None:

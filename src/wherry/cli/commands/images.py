@@ -142,7 +142,7 @@ def _fields(image: Summary, repository: str, tag: str, digest: str, whole: bool)
         "CreatedSince": lambda: units.ago(image.created),
         "CreatedAt": lambda: units.local_time(image.created),
         "Size": lambda: units.size(image.size),
-        "Containers": lambda: str(image.containers),
+        "Containers": lambda: str(image.containers) if image.containers >= 0 else "N/A",
         "VirtualSize": lambda: units.size(image.size, 4),
         "SharedSize": lambda: "N/A",
         "UniqueSize": lambda: "N/A",
