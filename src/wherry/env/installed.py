@@ -15,7 +15,7 @@ from wherry.env import diff, lock_file
 from wherry.env.assemble import LOCK_LABEL
 from wherry.env.diff import Content
 from wherry.env.lock import Lock
-from wherry.env.root_files import content, names
+from wherry.env.root_files import content, named, names
 from wherry.env.wheels import PREFIX
 from wherry.errors import Corrupt, NotFound
 from wherry.store import images
@@ -105,13 +105,12 @@ def _sites(root: int) -> Iterator[tuple[str, str]]:
 
 def _package(root: int, directory: str) -> tuple[str, str, int]:
     wheel = directory.endswith(".dist-info")
-    text = content(root, f"{directory}/{'METADATA' if wheel else 'PKG-INFO'}").decode(errors="replace")
-    head = dict(re.findall(r"^(Name|Version): *(.*?) *$", text.partition("\n\n")[0], re.MULTILINE))
+    name, version = named(root, f"{directory}/{'METADATA' if wheel else 'PKG-INFO'}")
     size = 0
     if wheel and "RECORD" in names(root, directory):
         rows = content(root, f"{directory}/RECORD").decode(errors="replace").splitlines()
         size = sum(int(end) for end in (row.rpartition(",")[2] for row in rows) if end.isdecimal())
-    return re.sub(r"[-_.]+", "-", head.get("Name", "")).lower(), head.get("Version", ""), size
+    return name, version, size
 
 
 def _debian(root: int) -> dict[str, str]:

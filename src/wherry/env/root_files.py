@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from wherry.errors import Corrupt
 from wherry.linux import openat2
@@ -23,6 +24,20 @@ def names(root: int, path: str) -> list[str]:
         return sorted(os.listdir(fd))
     finally:
         os.close(fd)
+
+
+def named(root: int, path: str) -> tuple[str, str]:
+    """The normalised name and the version of a package, from its METADATA.  Raises `Corrupt`.
+
+    It is a message of RFC 822 with any line ends (packaging.python.org, "Core metadata specifications").
+    """
+    lines = content(root, path).decode(errors="replace").splitlines()
+    fields: dict[str, str] = {}
+    for line in lines[: lines.index("") if "" in lines else None]:
+        key, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(key.strip().lower(), value.strip())
+    return re.sub(r"[-_.]+", "-", fields.get("name", "")).lower(), fields.get("version", "")
 
 
 def content(root: int, path: str) -> bytes:

@@ -20,7 +20,7 @@ from wherry.engine.roots import image_root
 from wherry.engine.unpack import in_store
 from wherry.env import lock_file
 from wherry.env.assemble import LOCK_LABEL
-from wherry.env.root_files import FILE, content, names
+from wherry.env.root_files import FILE, content, named, names
 from wherry.env.wheels import PREFIX
 from wherry.errors import Corrupt, InvalidArgument, NotFound
 from wherry.linux import openat2
@@ -131,10 +131,7 @@ def _read(root: int) -> _Expected:
         for directory in names(root, site):
             if not directory.endswith(".dist-info"):
                 continue
-            metadata = content(root, f"{site}/{directory}/METADATA").decode(errors="replace")
-            head = dict(re.findall(r"^(Name|Version): *(.*?) *$", metadata.partition("\n\n")[0], re.MULTILINE))
-            name = re.sub(r"[-_.]+", "-", head.get("Name", "")).lower()
-            packages.append((name, head.get("Version", "")))
+            packages.append(named(root, f"{site}/{directory}/METADATA"))
             record = f"{site}/{directory}/RECORD"
             for path, digest, size in _rows(content(root, record).decode(errors="replace"), record):
                 whole = posixpath.normpath(f"{site}/{path}")
