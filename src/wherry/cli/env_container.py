@@ -101,7 +101,7 @@ def run(call: Call, wanted: ContainerOptions) -> int:
         call.get("sig-proxy", True),
     )
     if "detach-keys" in call.values:
-        from wherry.cli.keys import detach_keys
+        from wherry.container.keys import detach_keys
 
         streams = streams.replace(detach_keys=detach_keys(call.values["detach-keys"]))
     return run_container(call.engine(), wanted, streams, when_pulling(call))
