@@ -165,6 +165,8 @@ def test_without_a_project(env: Wherry, index: Index, scratch: Path, project: Pa
     version = environments.python_version()
     words = ("--with", "app", "--python", version, "--base", base, "--index", index.url)
     assert f"the base {base} is not there for" in said(env("env", "lock", *words, cwd=folder))
+    words = words[:-2]
+    env.env |= {"PIP_INDEX_URL": index.url}  # which uv does not read
     out = env.ok("env", "lock", *words, "--platform", f"linux/{environments.ARCHITECTURE}", cwd=folder)
     assert out.startswith("Wrote pylock.toml: 2 packages")
     assert env.ok("env", "build", "-q", cwd=folder).startswith("sha256:")

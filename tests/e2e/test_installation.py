@@ -123,6 +123,7 @@ class TestLauncher:
         assert [process.returncode for process in processes] == [0, 0], outputs
         assert sum("making a Python environment" in err for _out, err in outputs) == 1, outputs
         self.check_second_use(checkout)
+        self.check_environments(checkout)
         self.check_interrupted(checkout)
 
     def check_second_use(self, checkout: Path) -> None:
@@ -132,6 +133,13 @@ class TestLauncher:
         for command, directory in ((link, Path("/")), ("./wherry", checkout), ("../wherry", checkout / "src")):
             done = run(command, "--version", cwd=directory, env={"PATH": "/usr/bin:/bin"})
             assert done.returncode == 0 and not done.stderr, done.stderr
+
+    def check_environments(self, checkout: Path) -> None:
+        """What `wherry env` needs is there as well: it comes as far as asking for the base."""
+        state = ("--root", checkout.parent / "root", "--run-root", checkout.parent / "run")
+        wanted = ("--with", "idna", "--python", "3.11", "--base", "127.0.0.1:9/nothing")
+        done = run(checkout / "wherry", *state, "env", "lock", *wanted, cwd=checkout.parent)
+        assert done.returncode == 1 and "cannot pin the base 127.0.0.1:9/nothing" in done.stderr, done.stderr
 
     def check_interrupted(self, checkout: Path) -> None:
         """An environment without its last file is made anew."""

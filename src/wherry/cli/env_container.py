@@ -51,9 +51,10 @@ def split(arguments: list[str]) -> tuple[str, list[str]]:
 
 def target(call: Call, wanted: str) -> Target:
     """The image, built where it has to be, and the folder."""
-    from wherry.cli.environments import debian_mirrors
+    from wherry.cli.environments import debian_mirrors, follow_pip
     from wherry.env.use import ready, ready_with
 
+    follow_pip(call.environ())
     packages, python = call.get("with", ()), call.get("python", "")
     if packages:
         mirrors = debian_mirrors(call.environ())

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from wherry.env.lock import Lock
 
 
+_INDEXES_OF_UV = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
+
+
 def read_lock(path: str) -> Lock:
     """The lock of a folder, or in a file.
 
@@ -63,6 +66,14 @@ def locked_architecture(lock: Lock, platform: str) -> str:
         raise InvalidArgument(f"the lock is not for {wanted}, but for {' and '.join(lock.architectures)}")
     own = host().architecture
     return wanted or (own if own in lock.architectures else lock.architectures[0])
+
+
+def follow_pip(environ: dict[str, str]) -> None:
+    """Lets uv use the indexes that the environment names for pip, where it names none for uv."""
+    if not any(environ.get(name) for name in _INDEXES_OF_UV):
+        for theirs, ours in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_EXTRA_INDEX_URL", "UV_INDEX")):
+            if environ.get(theirs):
+                environ[ours] = environ[theirs]
 
 
 def debian_mirrors(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -54,10 +54,12 @@ def main(call: Call) -> int:
     """Writes the lock; says what changed."""
     from pathlib import Path
 
+    from wherry.cli.environments import follow_pip
     from wherry.cli.progress import open_progress
     from wherry.env import locking
     from wherry.env.inputs import project
 
+    follow_pip(call.environ())
     folder = Path(call.arguments[0] if call.arguments else ".")
     output = Path(call.get("output")) if call.get("output") else project.new_lock_path(folder)
     old = _old(output)
