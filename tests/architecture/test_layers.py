@@ -16,7 +16,7 @@ LEVELS = {
     "monitor": 4,
     "engine": 5,
     "build": 6, "env": 6, "client": 6,
-    "api": 7, "cli": 7,
+    "api": 7, "cli": 7, "python": 7,
 }  # fmt: skip
 BASE = {name for name, level in LEVELS.items() if level == 0}
 MAXIMUM_MODULE, MAXIMUM_FUNCTION = 400, 60

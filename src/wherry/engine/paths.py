@@ -55,6 +55,11 @@ def find(environ: Mapping[str, str], *, root: str = "", run: str = "", config: s
     return Paths(root, run, configs, docker_config, os.path.join(root, "cache"), proxies)
 
 
+def here(*, root: str = "", run: str = "", config: str = "") -> Paths:
+    """The same for a program that is no command line: the environment is that of this process."""
+    return find(os.environ, root=root, run=run, config=config)
+
+
 def _xdg(environ: Mapping[str, str], name: str, home: str, default: str) -> str:
     """An XDG base directory; a relative one is to be ignored, says the specification."""
     value = environ.get(name, "")
