@@ -30,8 +30,11 @@ def of(name: str) -> str:
     return f"/containers/{named('container', name)}"
 
 
-def create(remote: Remote, options: ContainerOptions) -> str:
-    """A container of an image that is there; its id, which ``--cidfile`` gets as well."""
+def create(remote: Remote, options: ContainerOptions, size: tuple[int, int] | None = None) -> str:
+    """A container of an image that is there; its id, which ``--cidfile`` gets as well.
+
+    ``size`` is that of its terminal: rows and columns.
+    """
     if options.platform:
         remote.needs(_PLATFORMS, "--platform")
     _check(remote, options)
@@ -39,8 +42,11 @@ def create(remote: Remote, options: ContainerOptions) -> str:
     if path:
         _reserve(path)
     query = {"name": options.name, "platform": options.platform}
+    body = request.body(options, remote.version)
+    if size is not None:
+        body["HostConfig"]["ConsoleSize"] = list(size)
     try:
-        identity = str(remote.call("POST", "/containers/create", query, request.body(options, remote.version))["Id"])
+        identity = str(remote.call("POST", "/containers/create", query, body)["Id"])
         _connect_others(remote, options, identity)
         if path:
             with open(path, "w") as file:

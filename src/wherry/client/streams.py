@@ -6,6 +6,7 @@ from wherry.client.attached import Attached, detach_keys
 from wherry.client.containers import create, of, remove, start
 from wherry.client.images import pull
 from wherry.errors import Conflict, NotFound, WherryError
+from wherry.monitor.client import terminal_size
 from wherry.oci.digest import is_digest
 from wherry.oci.reference import parse
 
@@ -27,7 +28,7 @@ _CONDITIONS = (1, 30)
 
 def run(remote: Remote, options: ContainerOptions, streams: Streams, progress: Progress) -> int:
     """See `wherry.engine.run.run`."""
-    identity = make(remote, options, progress)
+    identity = _make(remote, options, progress, terminal_size(1, 0) if options.tty else None)
     connection = _attach(remote, identity, streams)
     waiting = _wait(remote, identity, removed=options.auto_remove)
     try:
@@ -56,20 +57,28 @@ def run_detached(remote: Remote, options: ContainerOptions, progress: Progress) 
 
 
 def make(remote: Remote, options: ContainerOptions, progress: Progress) -> str:
-    """Create a container, whose image is pulled when it is not there or ``--pull`` says so; its id."""
+    """See `wherry.engine.run.make`."""
+    return _make(remote, options, progress, None)
+
+
+def _make(remote: Remote, options: ContainerOptions, progress: Progress, size: tuple[int, int] | None) -> str:
+    """Create a container, whose image is pulled when it is not there or ``--pull`` says so; its id.
+
+    ``size`` is that of its terminal from the beginning, where the engine can do that.
+    """
     if not is_digest(options.image) and len(options.image) != _ID_LENGTH:
         parse(options.image)  # says what is wrong with the name
     if options.pull == "always":
         _pull(remote, options, progress)
-        return create(remote, options)
+        return create(remote, options, size)
     try:
-        return create(remote, options)
+        return create(remote, options, size)
     except NotFound as error:
         if options.pull == "never" or is_digest(options.image) or not _is_about_image(error, options):
             raise
     progress.message(f"Unable to find image '{parse(options.image).tagged().familiar()}' locally")
     _pull(remote, options, progress)
-    return create(remote, options)
+    return create(remote, options, size)
 
 
 def _is_about_image(error: NotFound, options: ContainerOptions) -> bool:
