@@ -250,6 +250,25 @@ def test_a_clock_that_jumps(as_root: Wherry) -> None:
     as_root.ok("rm", container)
 
 
+@pytest.mark.parametrize("remove", [True, False], ids=["rm", "keep"])
+def test_a_stranger_in_its_control_group_keeps_nothing(as_root: Wherry, remove: bool) -> None:
+    """A control group with processes cannot be removed at once; everything else goes, and then the group."""
+    with subprocess.Popen(["sleep", "600"]) as stranger:
+        try:
+            options = ("--rm",) if remove else ()
+            identity = as_root.ok("run", "-d", *options, "busybox", "sleep", "600").strip()
+            groups = leaks.cgroups_of({identity})
+            (groups[0] / "cgroup.procs").write_text(str(stranger.pid))
+            as_root.ok("kill", identity)
+            wait_for(lambda: not leaks.cgroups_of({identity}))
+            wait_for(lambda: not (as_root.run_root / "containers" / identity).exists())
+            wait_for(lambda: not leaks.interfaces_of(as_root.directory))
+        finally:
+            stranger.kill()
+    if not remove:
+        as_root.ok("rm", identity)
+
+
 def test_the_lock_of_a_container_that_is_gone_goes_too(box: Wherry) -> None:
     """Whoever removed it was killed in the last moment."""
     lock = box.run_root / "locks" / ("0123456789abcdef" * 4)

@@ -348,30 +348,39 @@ class Life:
     def cleanup(self) -> None:
         """Remove the directories of a container that has gone; keep what a stopped one may be started with.
 
-        What others left behind is swept as well: here nobody waits for it.
+        What others left behind is swept as well: here nobody waits for it.  A step that fails, because a process in the
+        control group cannot be killed for example, keeps none of the others; the next command tries it again.
         """
         if self._lock.fd < 0:
             return
         from wherry import precompiled
-        from wherry.engine.clean import remove_container_files, remove_tree
         from wherry.engine.sweep import sweep
 
-        if self._record.mounts:
-            from wherry.engine import local_driver
+        steps: list[Callable[[], object]] = [self._remove_own]
+        if self._noted:
+            steps += [lambda: sweep(self._engine), precompiled.refresh]
+            steps += [self._sandbox.clean] if self._sandbox is not None else []
+        for step in steps:
+            try:
+                step()
+            except (OSError, WherryError):
+                continue
 
-            local_driver.detach(self._engine, self._record)
-        if not self._noted:
-            self._lock.release()
-            return
-        if self._removes:
-            remove_container_files(self._engine, self._record)
-        else:
-            remove_tree(self._engine.layout.run_container(self._record.id))
-        self._lock.release(remove=True)
-        sweep(self._engine)
-        precompiled.refresh()
-        if self._sandbox is not None:
-            self._sandbox.clean()
+    def _remove_own(self) -> None:
+        from wherry.engine.clean import remove_container_files
+        from wherry.engine.sweep import remove_remains
+
+        try:
+            if self._record.mounts:
+                from wherry.engine import local_driver
+
+                local_driver.detach(self._engine, self._record)
+            if self._noted and self._removes:
+                remove_container_files(self._engine, self._record)
+            elif self._noted:
+                remove_remains(self._engine, self._record.id, everything=False)
+        finally:
+            self._lock.release(remove=self._noted)
 
 
 def _code(error: BaseException | None) -> int:

@@ -48,7 +48,10 @@ class Keeper:
         self._held = -1
 
     def keep(self) -> None:
-        """Returns when the container has ended for good and its clients have everything."""
+        """Returns when the container has ended for good and its clients have everything.
+
+        Whatever fails on the way, the owner cleans up.
+        """
         try:
             pipes = self._make()
         except BaseException as error:
@@ -57,26 +60,33 @@ class Keeper:
                 _tell(channel, describe_error(error))
             self.owner.cleanup()
             return
-        self._live(pipes)
-        self.go_on()
+        self._lives_of(pipes)
 
     def go_on(self) -> None:
         """The same from the end of the life's loop on."""
-        while (delay := self._end()) is not None:
-            try:
-                again = self._wait(delay)
-                if again:
-                    pipes = self._make()
-                else:
-                    self.owner.failed(None)
-            except BaseException as error:
-                again = False
-                self.owner.failed(error)
-            if not again:
-                self.supervisor.finish({"exited": self._exit_code})
-                break
-            self._live(pipes)
-        self.owner.cleanup()
+        self._lives_of(None)
+
+    def _lives_of(self, pipes: Pipes | None) -> None:
+        """``pipes`` are those of a life that begins."""
+        try:
+            if pipes is not None:
+                self._live(pipes)
+            while (delay := self._end()) is not None:
+                try:
+                    again = self._wait(delay)
+                    if again:
+                        pipes = self._make()
+                    else:
+                        self.owner.failed(None)
+                except BaseException as error:
+                    again = False
+                    self.owner.failed(error)
+                if not again or pipes is None:
+                    self.supervisor.finish({"exited": self._exit_code})
+                    break
+                self._live(pipes)
+        finally:
+            self.owner.cleanup()
         self.supervisor.linger()
 
     def _make(self) -> Pipes:
