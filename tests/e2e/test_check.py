@@ -180,3 +180,27 @@ def test_a_database_that_is_in_use_is_not_replaced(wherry_as: Callable[..., Wher
     for pid in leaks.processes_of(box.directory):
         kill_and_wait(pid)
     box.ok("system", "check", "--repair")
+
+
+@pytest.mark.needs("root", "iproute2", "nft")
+def test_networks_of_a_database_that_is_lost(wherry_as: Callable[..., Wherry]) -> None:
+    """Their bridges and rules go: another network may have their addresses."""
+    box = wherry_as()
+    box.load(images.busybox().docker_archive(box.directory / "image.tar", "busybox:latest"))
+    box.ok("network", "create", "kept-by-nobody")
+    for network in ("kept-by-nobody", "bridge"):
+        box.ok("run", "-d", "--network", network, "-p", "80", "busybox", "sleep", "60")
+    bridges = {name for name in leaks.interfaces_of(box.directory) if name.startswith("wh-")}
+    assert len(bridges) == 2
+    assert box.ok("system", "check") == ""
+    for pid in leaks.processes_of(box.directory):
+        kill_and_wait(pid)
+    assert leaks.table_of(box.directory)
+    for suffix in ("", "-wal", "-shm"):
+        (box.root / f"wherry.db{suffix}").unlink(missing_ok=True)
+    (box.root / "wherry.db").write_bytes(b"no database\n" * 1000)
+    result = box("system", "check", "--repair")
+    assert result.code == 0 and all(f"network that is gone: {name}" in result.out for name in bridges), str(result)
+    assert not any(os.path.exists(f"/sys/class/net/{name}") for name in bridges)
+    assert not leaks.table_of(box.directory)
+    assert box.ok("system", "check") == ""

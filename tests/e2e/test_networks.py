@@ -356,6 +356,19 @@ def test_killed_at_any_moment(wherry: Wherry, busybox: images.Built, tmp_path: P
     assert wherry.ok("run", "--rm", "busybox", "echo", "goes on") == "goes on\n"
 
 
+def test_the_default_bridge_waits_for_the_next_container(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    """Making one costs more than all else that is done for a network."""
+    (wherry.directory / "config" / "networks.toml").write_text("keep-bridge = 3\n")
+    wherry.load(busybox.docker_archive(tmp_path / "busybox.tar", "busybox"))
+    found = []
+    for _ in range(2):
+        identity = wherry.ok("run", "-d", "--rm", "busybox", "true").strip()
+        (bridge,) = [name for name in leaks.interfaces_of(wherry.directory) if name.startswith("wh-")]
+        wait_for(lambda: not (wherry.run_root / "containers" / identity).exists())  # noqa: B023 - called at once
+        found.append(Path(f"/sys/class/net/{bridge}/ifindex").read_text())
+    assert found[0] == found[1]
+
+
 def test_many_come_and_go(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
     """Two hundred, half of them on a network of their user's, with ports."""
     wherry.load(busybox.docker_archive(tmp_path / "busybox.tar", "busybox:latest"))

@@ -222,6 +222,7 @@ CHECKS: tuple[Check, ...] = (
     check_host.cgroups,
     check_host.mounts,
     check_host.ids,
+    check_host.networks,
     check_content.half_made,
     check_content.layers,
     check_digests.missing,

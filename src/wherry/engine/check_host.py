@@ -1,12 +1,18 @@
-"""What `wherry system check` looks for in the kernel: control groups and mounts that containers left, their ids."""
+"""What `wherry system check` looks for in the kernel: control groups, mounts and networks that were left, and ids."""
 
 from __future__ import annotations
 
 import os
 
+from wherry.engine import bridges
 from wherry.engine.containers import ALIVE, monitor_lock
 from wherry.engine.problem import Problem
+from wherry.errors import Forbidden, NotSupported
+from wherry.linux import links
+from wherry.linux.netlink import Socket
+from wherry.network.model import from_row
 from wherry.store import containers
+from wherry.store import networks as store_networks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,3 +98,36 @@ def ids(engine: Engine) -> Iterator[Problem]:
             continue
         if row.id_base and not row.id_base <= owner < row.id_base + containers.ID_COUNT:
             yield Problem(f"container {row.name} has the ids from {row.id_base}, but its files belong to {owner}")
+
+
+def networks(engine: Engine) -> Iterator[Problem]:
+    """Rules and bridges of networks that the database does not know, as after the loss of one."""
+    if engine.rootless:
+        return
+    with bridges.alone(engine):
+        unknown = _unknown(engine)
+    for name in unknown:
+        yield Problem(f"rules of a network that is gone: {name}", _remove_network, (engine, name))
+
+
+def _unknown(engine: Engine) -> list[str]:
+    """Bridges that the store's own table has rules for, and the store no network."""
+    try:
+        found = bridges.firewall(engine).bridges()
+    except (Forbidden, NotSupported):
+        return []
+    return sorted(set(found) - _known(engine))
+
+
+def _known(engine: Engine) -> set[str]:
+    return {from_row(row).bridge for row in store_networks.list_all(engine.db)}
+
+
+def _remove_network(engine: Engine, name: str) -> None:
+    """Their containers have ended: while one ran, its monitor would have kept the database from being replaced."""
+    with bridges.alone(engine), Socket() as host:
+        if name not in _known(engine):
+            link = links.find(host, name)
+            if link is not None and link.kind == "bridge":
+                host.do(links.delete(name))
+            bridges.rebuild(engine)

@@ -358,8 +358,9 @@ class Life:
 
         steps: list[Callable[[], object]] = [self._remove_own]
         if self._noted:
-            steps += [lambda: sweep(self._engine), precompiled.refresh]
+            steps.append(lambda: sweep(self._engine, bridges=self._sandbox is None))
             steps += [self._sandbox.clean] if self._sandbox is not None else []
+            steps.append(precompiled.refresh)
         for step in steps:
             try:
                 step()

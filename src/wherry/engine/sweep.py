@@ -21,13 +21,16 @@ ENDED = ("exited", "dead")
 ID_LENGTH = 64
 
 
-def sweep(engine: Engine) -> int:
-    """Remove the remains of containers that are gone; how many there were.  Cheap when there are none."""
+def sweep(engine: Engine, *, bridges: bool = True) -> int:
+    """Remove the remains of containers that are gone; how many there were.  Cheap when there are none.
+
+    ``bridges``: the default network's goes as well, if nobody uses it and nobody waits for somebody who might.
+    """
     layout = engine.layout
     kept, running = set(os.listdir(layout.containers)), set(os.listdir(layout.run_containers))
     locks = {name for name in os.listdir(layout.locks) if len(name) == ID_LENGTH and name.isalnum()}
     if not kept and not running and not locks:
-        _settle(engine)
+        _settle(engine, bridges)
         return 0
     status = containers.statuses(engine.db)  # read after the directories
     gone = (kept | running | locks) - status.keys()
@@ -47,12 +50,12 @@ def sweep(engine: Engine) -> int:
             count += 1
         finally:
             lock.release(remove=True)
-    _settle(engine)
+    _settle(engine, bridges)
     return count
 
 
-def _settle(engine: Engine) -> None:
-    if not engine.rootless and has_idle_bridge(engine):
+def _settle(engine: Engine, wanted: bool) -> None:
+    if wanted and not engine.rootless and has_idle_bridge(engine):
         from wherry.engine.bridges import settle_unless_somebody_does
 
         settle_unless_somebody_does(engine)

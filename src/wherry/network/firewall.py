@@ -77,6 +77,14 @@ class Firewall:
         except SystemFailure as error:
             raise _failure(error) from None
 
+    def bridges(self) -> list[str]:
+        """The bridges of the networks that have rules."""
+        try:
+            with Connection() as connection:
+                return [element.key.rstrip(b"\0").decode() for element in connection.elements(self._table, "entering")]
+        except SystemFailure as error:
+            raise _failure(error) from None
+
     def rebuild(self, networks: Sequence[Network], ports: Sequence[PublishedPort]) -> None:
         """Make the table what these networks with bridges and these ports want, at one instant.
 
