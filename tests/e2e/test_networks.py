@@ -18,6 +18,7 @@ from support.command import Wherry, wait_for
 
 pytestmark = pytest.mark.needs("root", "busybox", "iproute2")
 
+ENDPOINT = "com.docker.network.endpoint"
 SLEEP = ("busybox", "sleep", "1000")
 
 
@@ -230,6 +231,30 @@ def links() -> list[dict[str, str]]:
     return [one for one in found if one["ifname"].startswith("wv")]
 
 
+def test_options_of_one_interface(as_root: Wherry, net: Callable[..., str], up: Callable[..., str]) -> None:
+    """Its name, parameters of the kernel, link-local addresses: at the start, when connected, when started again."""
+    martians = f"{ENDPOINT}.sysctls=net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.conf.IFNAME.accept_ra=2"
+    first, second = net("--ipv6"), net("--ipv6")
+    one = up("--network", f'name={first},"driver-opt={martians}",driver-opt={ENDPOINT}.ifname=front0')
+    options = ("--driver-opt", f'"{martians}"', "--driver-opt", f"{ENDPOINT}.ifname=back.0")
+    addresses = ("--link-local-ip", "169.254.7.9", "--link-local-ip", "fe80::7:9")
+    as_root.ok("network", "connect", *options, *addresses, second, one)
+    for _ in range(2):
+        for name in ("front0", "back.0"):
+            value = f"cat /proc/sys/net/ipv4/conf/{name}/log_martians /proc/sys/net/ipv6/conf/{name}/accept_ra"
+            assert as_root.ok("exec", one, "sh", "-c", value) == "1\n2\n"
+        shown = as_root.ok("exec", one, "ip", "-o", "addr", "show", "dev", "back.0")
+        assert "169.254.7.9/16" in shown and "fe80::7:9/64" in shown
+        found = place(as_root, one, second)
+        assert found["IPAMConfig"] == {"LinkLocalIPs": ["169.254.7.9", "fe80::7:9"]}
+        assert found["DriverOpts"] == dict(text.strip('"').split("=", 1) for text in options[1::2])
+        as_root.ok("restart", "-t", "0", one)
+    taken = as_root("network", "connect", "--driver-opt", f"{ENDPOINT}.ifname=front0", "bridge", one)
+    assert taken.code == 1 and "the container has an interface named front0 already" in taken.err
+    as_root.ok("network", "disconnect", second, one)
+    assert "back.0" not in as_root.ok("exec", one, "ip", "-o", "link")
+
+
 def test_two_containers_share_one(as_root: Wherry, up: Callable[..., str]) -> None:
     one = up()
     two = up("--network", f"container:{one}")
@@ -302,6 +327,14 @@ def test_addresses_run_out(as_root: Wherry, net: Callable[..., str], up: Callabl
         (["--network", "host", "--ip", "10.0.0.9"], "user specified IP address is supported on user defined networks"),
         (["--network", "host", "--link", "x"], "conflicting options: addresses and names, and the network mode host"),
         (["--network", "name=bridge,driver-opt=a=b"], "the driver option a of an endpoint is not supported"),
+        (["--network", f"name=bridge,driver-opt={ENDPOINT}.sysctls=kernel.x=1"], "invalid sysctl setting 'kernel.x=1'"),
+        (
+            ["--network", f"name=bridge,driver-opt={ENDPOINT}.sysctls=net.ipv4.conf.IFNAME.nosuch=1"],
+            "unable to set sysctl net/ipv4/conf/eth0/nosuch to 1: no such file or directory",
+        ),
+        (["--network", f"name=bridge,driver-opt={ENDPOINT}.ifname=a/b"], "invalid interface name: 'a/b'"),
+        (["--link-local-ip", "10.0.0.1"], "invalid link-local IP address: 10.0.0.1"),
+        (["--link-local-ip", "fe80::9"], "invalid link-local address fe80::9/64: network bridge has no IPv6"),
         (["--link", "no-such"], "No such container: no-such"),
     ],
     ids=lambda value: str(value)[:40],

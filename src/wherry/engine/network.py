@@ -13,7 +13,7 @@ from wherry.engine import bridges
 from wherry.engine.names import needs_server, rewrite, server
 from wherry.engine.places import active_endpoints, has_idle_bridge
 from wherry.engine.publishing import check_reach, host_addresses, published, relay, wanted_ports
-from wherry.errors import NotFound, WherryError
+from wherry.errors import Conflict, NotFound, WherryError
 from wherry.linux.netlink import Socket
 from wherry.network import addresses, endpoint, ports
 from wherry.network.endpoint import Place
@@ -34,6 +34,7 @@ from wherry.store.events import record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
@@ -293,14 +294,40 @@ def allocate(
             networks.activate(engine.db, row.id, "", "", to_json(Endpoint(row.id, network.id, record.id)))
             continue
         settings = settings_from(row.settings)
-        number = 0
-        while f"{network.container_prefix}{number}" in names:
-            number += 1
-        names.add(f"{network.container_prefix}{number}")
-        made = _endpoint(engine, record, network, row, settings, f"{network.container_prefix}{number}")
+        interface = _interface(network, settings, names)
+        names.add(interface)
+        made = _endpoint(engine, record, network, row, settings, interface)
         networks.activate(engine.db, row.id, made.ipv4.partition("/")[0], made.ipv6.partition("/")[0], to_json(made))
         places.append(Place(network, made))
     return tuple(places)
+
+
+def _interface(network: Network, settings: EndpointSettings, names: set[str]) -> str:
+    """What the interface is called: as asked, else the first that is free of eth0, eth1 …"""
+    if settings.driver_options:
+        from wherry.network.endpoint_options import interface_name
+
+        asked = interface_name(settings)
+        if asked in names:
+            raise Conflict(f"the container has an interface named {asked} already", hint="ask for another ifname")
+        if asked:
+            return asked
+    number = 0
+    while f"{network.container_prefix}{number}" in names:
+        number += 1
+    return f"{network.container_prefix}{number}"
+
+
+def _more(settings: EndpointSettings, interface: str) -> dict[str, Any]:
+    """What is seldom asked for."""
+    if not (settings.driver_options or settings.link_local):
+        return {}
+    from wherry.network import endpoint_options
+
+    return {
+        "sysctls": endpoint_options.sysctls(settings, interface),
+        "link_local": endpoint_options.link_local(settings),
+    }
 
 
 def _endpoint(
@@ -329,6 +356,7 @@ def _endpoint(
         gateway_priority=settings.gateway_priority,
         aliases=settings.aliases,
         names=(record.short_id, record.options.hostname) if record.options.hostname else (record.short_id,),
+        **_more(settings, interface),
     )
 
 

@@ -100,8 +100,9 @@ def _place(network: Network, record: Callable[[], ContainerRecord], row: Endpoin
     }
 
 
-def _ipam(settings: EndpointSettings) -> dict[str, str] | None:
-    found = {"IPv4Address": settings.ipv4, "IPv6Address": settings.ipv6}
+def _ipam(settings: EndpointSettings) -> dict[str, Any] | None:
+    found: dict[str, Any] = {"IPv4Address": settings.ipv4, "IPv6Address": settings.ipv6}
+    found["LinkLocalIPs"] = list(settings.link_local)
     given = {key: value for key, value in found.items() if value}
     return given or None
 

@@ -43,9 +43,14 @@ def decide(engine: Engine, options: ContainerOptions) -> list[tuple[str, Endpoin
     found: dict[str, tuple[str, EndpointSettings]] = {}
     for name in names:
         network = from_row(networks.find(engine.db, name))
+        settings = settings_of(said.get(name, NetworkOption(name)))
         if engine.rootless:
             _check_rootless(network, options)
-        settings = settings_of(said.get(name, NetworkOption(name)))
+            if settings.link_local or settings.driver_options:
+                raise NotSupported(
+                    "options of a container's place in a network are not supported without root",
+                    hint="leave out driver-opt and link-local-ip",
+                )
         check(network, settings)
         for link in settings.links:
             from wherry.engine.containers import find
@@ -134,11 +139,10 @@ def check(network: Network, settings: EndpointSettings) -> None:
                 f"no configured subnet or ip-range contain the IP address {address}",
                 hint=f"network {network.name} has {', '.join([one.subnet for one in subnets]) or f'no {what} subnet'}",
             )
-    if settings.link_local:
-        raise NotSupported("link-local addresses are not supported", hint="leave out --link-local-ip")
-    if settings.driver_options:
-        name = settings.driver_options[0][0]
-        raise NotSupported(f"the driver option {name} of an endpoint is not supported", hint="leave out driver-opt")
+    if settings.link_local or settings.driver_options:
+        from wherry.network import endpoint_options
+
+        endpoint_options.check(network, settings)
 
 
 def new_endpoint(network_id: str, container_id: str, settings: EndpointSettings) -> EndpointRow:

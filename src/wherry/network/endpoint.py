@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from wherry.errors import NotSupported, SystemFailure
+from wherry.errors import InvalidArgument, NotSupported, SystemFailure
 from wherry.linux import links, namespaces
 from wherry.linux.netlink import NetlinkFailure, Socket
 from wherry.network.bridge import write
@@ -113,9 +113,12 @@ def _make(inside: Inside, place: Place, host: Socket) -> int:
     network, endpoint = place.network, place.endpoint
     interface = endpoint.interface
     if network.driver == "bridge":
-        index = _FIRST_INDEX + int(interface.lstrip(network.container_prefix) or 0)
+        number = interface.removeprefix(network.container_prefix)
+        # the kernel's choice for an interface that has the name that somebody asked for
+        index = _FIRST_INDEX + int(number) if number.isdigit() else 0
         pair = (interface, index, endpoint.host_interface, inside.host)
         inside.socket.do(links.veth(*pair, mac=endpoint.mac, mtu=network.mtu))
+        index = index or _index_of(inside.socket, interface)
     else:
         index = _make_child(inside, place, host)
     ipv6 = f"/proc/sys/net/ipv6/conf/{interface}"
@@ -123,8 +126,11 @@ def _make(inside: Inside, place: Place, host: Socket) -> int:
         write(f"{ipv6}/disable_ipv6", "0" if endpoint.ipv6 else "1")
         if endpoint.ipv6:
             write(f"{ipv6}/accept_ra", "0")
+    for name, value in endpoint.sysctls:
+        _set(name, value)
     wanted: list[Message] = [links.up(index)]
-    wanted += [links.address(index, address) for address in (endpoint.ipv4, endpoint.ipv6) if address]
+    own = (endpoint.ipv4, endpoint.ipv6, *endpoint.link_local)
+    wanted += [links.address(index, address) for address in own if address]
     inside.socket.do(*wanted)
     return index
 
@@ -152,10 +158,29 @@ def _make_child(inside: Inside, place: Place, host: Socket) -> int:
         ) from None
     finally:
         os.close(inner)
-    found = links.find(inside.socket, endpoint.interface)
+    return _index_of(inside.socket, endpoint.interface)
+
+
+def _index_of(socket: Socket, interface: str) -> int:
+    found = links.find(socket, interface)
     if found is None:
-        raise SystemFailure(f"find the interface {endpoint.interface}", "netlink", 19)
+        raise SystemFailure(f"find the interface {interface}", "netlink", 19)
     return found.index
+
+
+def _set(name: str, value: str) -> None:
+    """A parameter of an interface, which somebody asked for."""
+    try:
+        descriptor = os.open(f"/proc/sys/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, value.encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise InvalidArgument(
+            f"unable to set sysctl {name} to {value}: {(error.strerror or '').lower()}",
+            hint="see com.docker.network.endpoint.sysctls of this container's network",
+        ) from None
 
 
 def _default_routes(gateways: tuple[Place | None, Place | None], indices: dict[str, int]) -> list[Message]:

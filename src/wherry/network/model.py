@@ -116,6 +116,8 @@ class Endpoint(Record):
     gateway_priority: int = 0
     aliases: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # that the name server knows besides the container's name and aliases
+    link_local: tuple[str, ...] = ()  # more addresses, with prefixes
+    sysctls: Pairs = ()  # of the interface: "net/ipv4/conf/eth0/log_martians" and its value
 
 
 class PublishedPort(Record):

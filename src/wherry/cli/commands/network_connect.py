@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wherry.cli.parser import Command
+from wherry.container.parse_mount import csv_fields
 from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
@@ -29,6 +30,7 @@ COMMAND = Command(
     ),
 )
 # fmt: on
+CHECKS = {"alias": csv_fields, "driver-opt": csv_fields, "link-local-ip": csv_fields}
 
 
 def main(call: Call) -> int:
@@ -39,20 +41,25 @@ def main(call: Call) -> int:
 
     network, container = call.arguments
     options = []
-    for text in call.get("driver-opt", ()):
+    for text in _each(call, "driver-opt"):
         name, equals, value = text.partition("=")
         if not equals:
             raise InvalidArgument("invalid key/value pair format in driver options")
         options.append((name.strip(), value.strip()))
     option = NetworkOption(
         network,
-        aliases=tuple(call.get("alias", ())),
+        aliases=_each(call, "alias"),
         ipv4=call.get("ip", ""),
         ipv6=call.get("ip6", ""),
         links=tuple([link(text) for text in call.get("link", ())]),
-        link_local=tuple(call.get("link-local-ip", ())),
+        link_local=_each(call, "link-local-ip"),
         driver_options=tuple(options),
         gateway_priority=call.get("gw-priority", 0),
     )
     call.verb(connect)(option, container)
     return 0
+
+
+def _each(call: Call, option: str) -> tuple[str, ...]:
+    """An option's values, of which one time may give several."""
+    return tuple([text for several in call.get(option, ()) for text in several])
