@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -281,6 +282,45 @@ def test_the_hosts_own_ipv6_address(as_root: Wherry, web: Callable[..., str], ip
         as_root.ok("network", "rm", "-f", name)
 
 
+ECHO = """import socket
+s=socket.socket(2,2);s.bind(('',53));print('ready',flush=True)
+while True:
+ d,a=s.recvfrom(70000)
+ if d!=b'silence': s.sendto(d+b' from '+a[0].encode(),a)
+"""
+ASK = """import socket,sys
+s=socket.socket(10,2);s.settimeout(1);s.connect((sys.argv[1],int(sys.argv[2])))
+for n in range(20):
+ s.send(b'silence');s.send(b'x'*1000)
+ try: print(len(s.recv(2000)));break
+ except OSError: pass
+"""
+
+
+def test_datagrams_to_ipv6_addresses_of_the_host(as_root: Wherry) -> None:
+    """A process relays them to a container that has IPv4 alone; who asks is answered by whom it asked."""
+    identity = python(as_root, ECHO, "-p", "[::]::53/udp", "-p", "[::1]::53/udp")
+    try:
+        every, own = sorted(as_root.ok("port", identity, "53/udp").split(), key=lambda text: "[::1]" in text)
+        gateway = json.loads(as_root.ok("inspect", identity))[0]["NetworkSettings"]["Gateway"]
+        length = str(1000 + len(f" from {gateway}")) + "\n"
+        ask = [sys.executable, "-c", ASK]
+        for address, port in (("::1", own), ("::1", every)):
+            command = [*ask, address, port.rpartition(":")[2]]
+            assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == length
+        with outside.host(1) as one:
+            extra = one.peer6.removesuffix("1") + "7"
+            interface = f"wto{one.name.removeprefix('wt-')}"
+            subprocess.run(["ip", "-6", "address", "add", f"{extra}/64", "dev", interface, "nodad"], check=True)
+            with ThreadPoolExecutor() as pool:
+                asking = [
+                    pool.submit(one.run, *ask, address, every.rpartition(":")[2]) for address in (one.peer6, extra) * 3
+                ]
+                assert [done.result().stdout for done in asking] == [length] * 6
+    finally:
+        as_root.ok("rm", "-f", identity)
+
+
 def test_ranges_and_all_exposed_ports(as_root: Wherry) -> None:
     first = free_ports(3)
     name = as_root.ok(
@@ -398,7 +438,7 @@ def test_nginx_of_debian(wherry: Wherry, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["::1", "fd00::99"])
 def test_addresses_that_lead_to_no_container_are_refused(as_root: Wherry, address: str) -> None:
-    """A process copies streams from there, but no datagrams."""
-    refused = as_root("run", "--rm", "-p", f"[{address}]:18099:80/udp", "busybox", "true")
-    message = f"udp ports cannot be published on {address}: the kernel does not forward from there"
+    """A process copies streams and datagrams from there; for SCTP that would take sockets which many kernels lack."""
+    refused = as_root("run", "--rm", "-p", f"[{address}]:18099:80/sctp", "busybox", "true")
+    message = f"sctp ports cannot be published on {address}: the kernel does not forward from there"
     assert refused.code == 125 and message in refused.err

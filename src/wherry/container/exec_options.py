@@ -58,6 +58,8 @@ def process(
     bounding = list(every) if options.privileged else list((first.get("capabilities") or {}).get("bounding") or ())
     effective = bounding if identity.uid == 0 else []
     merged = container.replace(env=container.env + options.env, tty=options.tty)
+    known = {entry.partition("=")[0] for entry in (*container.env, "PATH=", "HOSTNAME=", "TERM=", "HOME=")}
+    linked = tuple([entry for entry in first.get("env") or () if entry.partition("=")[0] not in known])
     rows, columns = options.console_size
     return {
         **first,
@@ -65,7 +67,7 @@ def process(
         "consoleSize": {"height": rows, "width": columns},
         "user": {"uid": identity.uid, "gid": identity.gid, "additionalGids": list(identity.groups)},
         "args": list(options.cmd),
-        "env": process_env(merged, hostname=spec.get("hostname") or hostname, home=identity.home),
+        "env": process_env(merged, hostname=spec.get("hostname") or hostname, home=identity.home, linked=linked),
         "cwd": clean_working_dir(options.working_dir or container.working_dir or "/"),
         "capabilities": {"bounding": bounding, "effective": effective, "permitted": effective},
     }

@@ -54,6 +54,7 @@ class Facts(Record):
     etc_hosts: str = ""  # files to be seen as /etc/hosts and so on; "" leaves the image's own.  The engine
     etc_hostname: str = ""  # makes them owned by the container's root, so they are not id-mapped
     etc_resolv_conf: str = ""
+    linked: tuple[str, ...] = ()  # variables that come with --link
     shm_source: str = ""  # directory of the /dev/shm shared with other containers (--ipc shareable, container:)
     seccomp: dict[str, Any] | None = None  # resolved linux.seccomp; None: no filter
     capabilities: tuple[str, ...] | None = None  # what the engine can give; None: everything

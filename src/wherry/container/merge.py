@@ -103,13 +103,14 @@ def merge_env(image: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...]
     return tuple(merged.values())
 
 
-def process_env(options: ContainerOptions, *, hostname: str, home: str) -> list[str]:
-    """The environment of the first process: PATH, HOSTNAME, TERM under a terminal, then the merged one, HOME."""
+def process_env(options: ContainerOptions, *, hostname: str, home: str, linked: tuple[str, ...] = ()) -> list[str]:
+    """The environment of the first process: PATH, HOSTNAME, TERM under a terminal, what --link gives (``linked``), then
+    the merged one, HOME."""
     env = {"PATH": DEFAULT_PATH, "HOSTNAME": f"HOSTNAME={hostname}"}
     if options.tty:
         env["TERM"] = "TERM=xterm"
     unset = False
-    for entry in options.env:
+    for entry in (*linked, *options.env):
         name, equals, _value = entry.partition("=")
         if equals:
             env[name] = entry

@@ -143,7 +143,7 @@ def _process(record: ContainerRecord, facts: Facts, secure: security.Security, h
         "terminal": options.tty,
         "user": {"uid": identity.uid, "gid": identity.gid, "additionalGids": list(identity.groups)},
         "args": [record.path, *record.args],
-        "env": merge.process_env(options, hostname=hostname, home=identity.home),
+        "env": merge.process_env(options, hostname=hostname, home=identity.home, linked=facts.linked),
         "cwd": options.working_dir or "/",
         "capabilities": {"bounding": list(kept), "effective": effective, "permitted": list(effective)},
         "noNewPrivileges": secure.no_new_privileges,

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from wherry.container.links import Link
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
     from wherry.engine.network import Sandbox
@@ -66,7 +67,12 @@ def gather(
             f"user {facts.identity.uid} does not exist in the container: only {_mapped(facts, record)} ids are mapped",
             hint="give more subordinate ids in /etc/subuid" if engine.rootless else "use --userns=host",
         )
-    return facts.replace(seccomp=seccomp(engine, record, facts), **_etc(engine, record, facts, sandbox))
+    links = names.linked(engine, record) if sandbox is not None and options.networks else ()
+    return facts.replace(
+        seccomp=seccomp(engine, record, facts),
+        linked=tuple([entry for link in links for entry in link.variables]),
+        **_etc(engine, record, facts, sandbox, links),
+    )
 
 
 def seccomp(engine: Engine, record: ContainerRecord, facts: Facts) -> dict[str, Any] | None:
@@ -153,7 +159,11 @@ def _joined(engine: Engine, record: ContainerRecord) -> dict[str, Any]:
 
 
 def _etc(
-    engine: Engine, record: ContainerRecord, facts: Facts, sandbox: Sandbox | UserSandbox | None
+    engine: Engine,
+    record: ContainerRecord,
+    facts: Facts,
+    sandbox: Sandbox | UserSandbox | None,
+    links: tuple[Link, ...],
 ) -> dict[str, str]:
     """Write the three files of /etc, owned by the container's root; gives their paths as facts."""
     options = record.options
@@ -165,7 +175,7 @@ def _etc(
             name,
             options.domainname,
             addresses=sandbox.addresses if sandbox is not None else (),
-            extra=options.extra_hosts + (names.linked(engine, record) if sandbox and options.networks else ()),
+            extra=(*options.extra_hosts, *[link.host for link in links]),
             gateway=sandbox.gateway if sandbox is not None else "",
             base=names.read_text("/etc/hosts") if on_host else "",
         ),

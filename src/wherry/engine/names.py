@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from wherry.container.links import Link
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
     from wherry.monitor.ondemand import OnDemand
@@ -60,12 +61,13 @@ def resolv_conf(record: ContainerRecord, used: Iterable[Network] = (), server: s
     )
 
 
-def linked(engine: Engine, record: ContainerRecord) -> tuple[str, ...]:
-    """``--link`` on the default network, which has no name server: entries of /etc/hosts ("alias id name:address").
+def linked(engine: Engine, record: ContainerRecord) -> tuple[Link, ...]:
+    """``--link`` on the default network, which has no name server.
 
     Raises `Conflict` for a container that does not run, or is not on that network; `NotSupported` without root.
     """
-    from wherry.engine.containers import find
+    from wherry.container.links import Link
+    from wherry.engine.containers import find, load
     from wherry.errors import Conflict, NotSupported
     from wherry.network.model import endpoint_from, settings_from
     from wherry.store import networks
@@ -75,7 +77,7 @@ def linked(engine: Engine, record: ContainerRecord) -> tuple[str, ...]:
     links = settings_from(own[0].settings).links if own else ()
     if links and engine.rootless:
         raise NotSupported("links are not supported without root", hint="publish a port of the other container")
-    entries: list[str] = []
+    found: list[Link] = []
     for link in links:
         target, _colon, alias = link.partition(":")
         other = find(engine, target)
@@ -86,9 +88,11 @@ def linked(engine: Engine, record: ContainerRecord) -> tuple[str, ...]:
                 f"Cannot link to a non running container: /{other.name} AS /{record.name}/{alias or other.name}",
                 hint="it must run, and be on the default network",
             )
-        names = dict.fromkeys((alias or other.name, other.id[:12], other.name))
-        entries.append(f"{' '.join(names)}:{address}")
-    return tuple(entries)
+        options = load(other).options
+        found.append(
+            Link(record.name, alias or other.name, other.name, other.id, address, options.exposed_ports, options.env)
+        )
+    return tuple(found)
 
 
 def rewrite(engine: Engine, record: ContainerRecord, used: Iterable[Network]) -> None:

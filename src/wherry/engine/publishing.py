@@ -60,7 +60,7 @@ def check_reach(wanted: ports.Wanted, hosts: Sequence[str], place: Place) -> Non
     """Raises `NotSupported` for addresses of the host from which nothing leads to this container."""
     for address in hosts:
         if is_relayed(address, place.endpoint):
-            if wanted.protocol == "tcp":
+            if wanted.protocol != "sctp":
                 continue
             raise NotSupported(
                 f"{wanted.protocol} ports cannot be published on {address}: the kernel does not forward from there",
@@ -99,7 +99,8 @@ def relay(engine: Engine, held: Sequence[Held], taken: Sequence[PublishedPort], 
                 continue
             for port in taken:
                 if (port.protocol, port.host_ip, port.host_port) == (one.wanted.protocol, address, one.port):
-                    socket.listen(128)
+                    if port.protocol == "tcp":
+                        socket.listen(128)
                     listeners.append((os.dup(socket.fileno()), (port.container_ip, port.container_port)))
     if not listeners:
         return None
