@@ -368,18 +368,10 @@ class Life:
                 continue
 
     def _remove_own(self) -> None:
-        from wherry.engine.clean import remove_container_files
-        from wherry.engine.sweep import remove_remains
+        from wherry.engine.sweep import remove_ended
 
         try:
-            if self._record.mounts:
-                from wherry.engine import local_driver
-
-                local_driver.detach(self._engine, self._record)
-            if self._noted and self._removes:
-                remove_container_files(self._engine, self._record)
-            elif self._noted:
-                remove_remains(self._engine, self._record.id, everything=False)
+            remove_ended(self._engine, self._record, gone=self._removes, noted=self._noted)
         finally:
             self._lock.release(remove=self._noted)
 

@@ -15,6 +15,7 @@ from wherry.store import containers, networks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
 
 ENDED = ("exited", "dead")
@@ -59,6 +60,23 @@ def _settle(engine: Engine, wanted: bool) -> None:
         from wherry.engine.bridges import settle_unless_somebody_does
 
         settle_unless_somebody_does(engine)
+
+
+def remove_ended(engine: Engine, record: ContainerRecord, *, gone: bool, noted: bool) -> None:
+    """What the monitor of a container that has ended takes away: all of one that is ``gone``.
+
+    Not ``noted``: the database does not know of the end, and who looks next finds in the run root what it was.
+    """
+    if record.mounts:
+        from wherry.engine import local_driver
+
+        local_driver.detach(engine, record)
+    if noted and gone:
+        from wherry.engine.clean import remove_container_files
+
+        remove_container_files(engine, record)
+    elif noted:
+        remove_remains(engine, record.id, everything=False)
 
 
 def remove_remains(engine: Engine, identity: str, *, everything: bool) -> None:
