@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from wherry.oci.reference import Reference
     from wherry.store.images import ImageRow
 
-_FORM = "1"  # changes when the same lock becomes another image
+_FORM = "2"  # changes when the same lock becomes another image
 
 
 class Built(Record):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-_FORM = "1"  # changes when what is made of the same source does
+_FORM = "2"  # changes when what is made of the same source does
 _HEAD = struct.Struct("<II")
 _ENTRY = struct.Struct("<III")  # lengths of the path, of the byte code, and of that compressed
 _LIMIT = 1 << 28
@@ -105,7 +105,7 @@ def compile_wheels(
 
 
 def _run(engine: Engine, interpreter: Interpreter, work: str, count: int) -> None:
-    command = (interpreter.path, "-I", "-S", "-B", "-W", "ignore", "-c", inside.COMPILE, str(count))
+    command = (interpreter.path, "-s", "-S", "-B", "-W", "ignore", "-c", inside.COMPILE, str(count))
     mounts = ((f"{work}/in", "/run/in", False), (f"{work}/out", "/run/out", True))
     ran = throwaway.run(engine, interpreter.image_id, command, mounts)
     if ran.status:

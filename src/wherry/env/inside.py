@@ -17,10 +17,21 @@ print(json.dumps({
 """Prints what has to be known of an interpreter, as JSON."""
 
 COMPILE = """\
-import marshal, os, struct, sys, zlib, _imp
+import sys
+sys.path[:] = [path for path in sys.path if path]
+import marshal, os, struct, zlib, _imp
 from importlib._bootstrap_external import MAGIC_NUMBER, _RAW_MAGIC_NUMBER
 
 CODE = type(compile("", "", "exec"))
+SORTED = sys.version_info >= (3, 11)  # marshal writes the members of a set in an order of their own
+
+class Unsteady(Exception):
+    pass
+
+def by_address(value):
+    if isinstance(value, (tuple, frozenset)):
+        return any([by_address(one) for one in value])
+    return value is None or value is Ellipsis
 
 def hold(value, held):
     # marshal writes an object that nobody else refers to in another way: here somebody does, of everything
@@ -32,6 +43,8 @@ def hold(value, held):
             held.extend(names)
         hold(value.co_consts, held)
     elif isinstance(value, (tuple, frozenset)):
+        if isinstance(value, frozenset) and not SORTED and by_address(value):
+            raise Unsteady  # the order is that of hashes, which for these are where they are in memory
         for one in value:
             hold(one, held)
     elif isinstance(value, slice):
@@ -43,7 +56,10 @@ def compiled(source, path):
     except Exception:
         return None
     held = []
-    hold(code, held)
+    try:
+        hold(code, held)
+    except Unsteady:
+        return None
     head = MAGIC_NUMBER + struct.pack("<I", 1) + _imp.source_hash(_RAW_MAGIC_NUMBER, source)
     return head + marshal.dumps(code)
 
@@ -63,6 +79,8 @@ def work(number):
             packed = squeeze.compress(data) + squeeze.flush()
             out.write(struct.pack("<II", len(data), len(packed)) + packed)
 
+if sys.flags.hash_randomization:
+    sys.exit("the order of sets is random")
 children = []
 for number in range(int(sys.argv[1])):
     child = os.fork()
@@ -80,7 +98,7 @@ sys.exit(1 if any([os.waitpid(child, 0)[1] for child in children]) else 0)
 """Byte code of the sources in ``/run/in/0`` and so on, one process for each, compressed by the image's zlib.
 
 The same source gives the same bytes whatever was compiled before it.  A source that does not compile (a template, or
-one for another version) has none.
+one for another version) has none, and before Python 3.11 neither has one with a constant set that has None in it.
 """
 
 BUILD = """\

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from wherry.engine.new_image import NewLayer
     from wherry.env.interpreter import Interpreter
 
-FORM = "1"
+FORM = "2"
 """Part of every layer's key: changes when what is written for the same packages does."""
 LARGE = 1 << 20
 """Bytes of a wheel that has a layer of its own."""

@@ -13,7 +13,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.engine.engine import Engine
 
-_ENV = ("PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1", "SOURCE_DATE_EPOCH=315532800", "TZ=UTC", "LC_ALL=C.UTF-8")
+_ENV = (
+    "PYTHONHASHSEED=0", "PYTHONDONTWRITEBYTECODE=1", "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONOPTIMIZE",
+    "SOURCE_DATE_EPOCH=315532800", "TZ=UTC", "LC_ALL=C.UTF-8",
+)  # fmt: skip
+"""A name without a value takes away what the image sets."""
 _LIMIT = 1 << 20  # bytes of output that are kept
 
 
