@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -158,7 +159,6 @@ def test_a_source_distribution_that_fails_shows_its_log(index: Index) -> None:
     path = index.sdist("app", "1.0")
     content = index.directory / "setup.py"
     content.write_text("raise SystemExit('no compiler anywhere')\n")
-    import tarfile
 
     with tarfile.open(path, "w:gz") as archive:
         archive.add(content, "app-1.0/setup.py")
@@ -308,3 +308,19 @@ def test_nothing_stays(index: Index, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     with pytest.raises(Conflict):
         resolve.resolve(spec("app==7"), WANTED)
     assert os.listdir(tmp_path / "tmp") == []
+
+
+def test_a_project_may_forbid_building(index: Index, tmp_path: Path) -> None:
+    """No code of a source distribution runs on this machine then."""
+    path = index.sdist("app", "1.0")
+    ran = tmp_path / "ran"
+    (index.directory / "setup.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(index.directory / "setup.py", "app-1.0/setup.py")
+    index.publish(path, "app")
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nversion = "1"\ndependencies = ["app"]\n[tool.uv]\nno-build = true\n'
+    )
+    with pytest.raises(Conflict, match="building from source is disabled"):
+        resolve.resolve(project.read(tmp_path, Wishes(python="3.11")), WANTED)
+    assert not ran.exists()
