@@ -7,10 +7,9 @@ import time
 
 from wherry.container.record import ContainerRecord, Glance
 from wherry.container.state import State
-from wherry.engine import events
 from wherry.errors import Conflict, Corrupt, NotFound, StorageFull
 from wherry.fastjson import JSONError
-from wherry.store import containers, images
+from wherry.store import containers
 from wherry.store.locks import Lock
 
 TYPE_CHECKING = False
@@ -77,6 +76,7 @@ def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
     from wherry.container.logging import path as log_path
     from wherry.engine import network_settings
     from wherry.monitor.log_file import lost_lines
+    from wherry.store import images
 
     row = find(engine, name)
     record = load(row)
@@ -166,6 +166,7 @@ def bury(engine: Engine, row: ContainerRow) -> None:
     record = load(row)
     end = _end_of(engine, row)
     code = end["exit_code"]
+    from wherry.engine import events
     from wherry.engine.clean import remove_container_files, remove_group, remove_tree
     from wherry.engine.network import undo
 
@@ -232,6 +233,8 @@ def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = Fa
             if not force:
                 raise
             return name
+        from wherry.engine import events
+
         events.forget_container(engine.db, record)
         if not volumes:
             record = record.replace(mounts=())

@@ -149,8 +149,9 @@ def _process(engine: Engine, record: ContainerRecord, options: ExecOptions, spec
 def _identity(engine: Engine, record: ContainerRecord, options: ExecOptions, spec: dict[str, Any]) -> Identity:
     """By the container's /etc/passwd and /etc/group as they are now."""
     from wherry.container import lookup, users
+    from wherry.engine.lower import open_running
 
-    with engine.lower_layers(record) as lower:
+    with open_running(engine, record) as lower:
         layers = (engine.mounts(record, record.id).upper, *lower)
         found = users.resolve(
             options.user or record.options.user,

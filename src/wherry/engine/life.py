@@ -43,7 +43,7 @@ def load(engine: Engine, network: str) -> None:
     from wherry.engine import facts  # noqa: F401
     from wherry.linux import seccomp  # noqa: F401
     from wherry.monitor import keep, log, protocol, supervise  # noqa: F401
-    from wherry.runtime import create  # noqa: F401
+    from wherry.runtime import create, inside_mounts, mounts, trees  # noqa: F401
 
     if not engine.rootless and has_sandbox(network):
         from wherry.engine import network as networks  # noqa: F401

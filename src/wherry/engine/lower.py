@@ -54,6 +54,24 @@ def open_lower(engine: Engine, record: ContainerRecord) -> Lower:
     fd = _running(engine, record)
     if fd < 0:
         fd = _mount(mount)
+    return _held(fd)
+
+
+def open_running(engine: Engine, record: ContainerRecord) -> Lower:
+    """The same of a container that runs, by the descriptor that its monitor has: nothing is mounted, to be read in."""
+    if record.snapshotter == "erofs":
+        try:
+            link = os.readlink(f"{engine.layout.run_container(record.id)}/{NAME}")
+            fd = os.open(link, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return open_lower(engine, record)  # it has ended, or this kernel does not share mounts
+        if os.fstatvfs(fd).f_fsid == _file_system_id(record.diff_ids[-1]):
+            return _held(fd)
+        os.close(fd)  # its process is gone, and another one has its number
+    return open_lower(engine, record)
+
+
+def _held(fd: int) -> Lower:
     lower = Lower((f"/proc/self/fd/{fd}/.",))
     lower.fd = fd
     return lower

@@ -94,6 +94,7 @@ def prepare(
 
         bpf = seccomp.filter_for(profile, cache) if cache else seccomp.compile(profile)
         program, flags = seccomp.prepare(bpf), seccomp.flags_of(profile)
+    init.load(operations)
     for operation in operations:
         if isinstance(operation, ops.RunHooks):
             from wherry.runtime import hooks  # noqa: F401 - the child imports nothing

@@ -12,7 +12,7 @@ import os
 
 from wherry.errors import WherryError
 from wherry.linux import prctl
-from wherry.runtime import channel, inside_mounts, inside_process, ops
+from wherry.runtime import channel, inside_process, ops
 from wherry.runtime import execute as execution
 from wherry.runtime.inside import Inside, Prepared
 
@@ -50,28 +50,13 @@ def await_start(inside: Inside, _op: ops.AwaitStart) -> None:
 
 
 _ACTIONS: dict[type[Op], Callable[[Inside, Any], None]] = {
-    ops.OpenRoot: inside_mounts.open_here,
-    ops.OpenBind: inside_mounts.open_here,
-    ops.OpenFilesystem: inside_mounts.open_here,
     ops.JoinCgroup: inside_process.join_cgroup,
     ops.BecomeRoot: inside_process.become_root,
     ops.Unshare: inside_process.unshare,
     ops.NewSession: inside_process.new_session,
     ops.SetPropagation: inside_process.propagation,
-    ops.ReceiveTrees: inside_mounts.receive,
-    ops.AttachRoot: inside_mounts.attach_root,
-    ops.Attach: inside_mounts.attach,
-    ops.Remount: inside_mounts.remount,
-    ops.MakeDevice: inside_mounts.make_device,
-    ops.MakeLinks: inside_mounts.make_links,
-    ops.OpenConsole: inside_mounts.open_console,
     ops.WaitForHooks: wait_for_hooks,
     ops.RunHooks: run_hooks,
-    ops.MaskPaths: inside_mounts.mask_paths,
-    ops.ReadOnlyPaths: inside_mounts.read_only_paths,
-    ops.ReadOnlyRoot: inside_mounts.read_only_root,
-    ops.MakeDirectory: inside_mounts.make_directory,
-    ops.EnterRoot: inside_mounts.enter_root,
     ops.SetHostname: inside_process.hostname,
     ops.RaiseLoopback: inside_process.raise_loopback,
     ops.WriteSysctl: inside_process.sysctls,
@@ -93,6 +78,18 @@ _ACTIONS: dict[type[Op], Callable[[Inside, Any], None]] = {
 }
 
 
+def load(operations: tuple[Op, ...]) -> None:
+    """Import what `run` will need of what a process in namespaces that exist does not; it imports nothing itself."""
+    if any(not one.outside and type(one) not in _ACTIONS for one in operations):
+        from wherry.runtime import inside_mounts  # noqa: F401
+
+
+def _of_mounts(kind: type[Op]) -> Callable[[Inside, Any], None]:
+    from wherry.runtime.inside_mounts import ACTIONS
+
+    return ACTIONS[kind]
+
+
 def run(operations: tuple[Op, ...], link: Channel, prepared: Prepared) -> NoReturn:
     """Walk the inner operations of a plan; never returns.  Exit status 1 when something failed and was reported."""
     number = -1
@@ -102,7 +99,8 @@ def run(operations: tuple[Op, ...], link: Channel, prepared: Prepared) -> NoRetu
         inside = Inside(link, prepared)
         for number, operation in enumerate(operations):  # noqa: B007 - the number names what failed
             if not operation.outside:
-                _ACTIONS[type(operation)](inside, operation)
+                action = _ACTIONS.get(type(operation)) or _of_mounts(type(operation))
+                action(inside, operation)
     except channel.Closed:
         pass
     except BaseException as error:

@@ -19,6 +19,9 @@ from wherry.runtime.mounts import in_strict_place, may_cover_proc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from wherry.linux.ids import IdMap
     from wherry.runtime.ops import Op
 
@@ -252,3 +255,22 @@ def enter_root(inside: Inside, _op: ops.EnterRoot) -> None:
     m.enter_root(inside.root)
     os.close(inside.root)
     inside.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+ACTIONS: dict[type[Op], Callable[[Inside, Any], None]] = {
+    ops.OpenRoot: open_here,
+    ops.OpenBind: open_here,
+    ops.OpenFilesystem: open_here,
+    ops.ReceiveTrees: receive,
+    ops.AttachRoot: attach_root,
+    ops.Attach: attach,
+    ops.Remount: remount,
+    ops.MakeDevice: make_device,
+    ops.MakeLinks: make_links,
+    ops.OpenConsole: open_console,
+    ops.MaskPaths: mask_paths,
+    ops.ReadOnlyPaths: read_only_paths,
+    ops.ReadOnlyRoot: read_only_root,
+    ops.MakeDirectory: make_directory,
+    ops.EnterRoot: enter_root,
+}

@@ -7,7 +7,7 @@ import os
 
 from wherry.errors import InvalidArgument, SystemFailure
 from wherry.linux import ids, namespaces, prctl
-from wherry.runtime import channel, ops, trees
+from wherry.runtime import channel, ops
 from wherry.runtime.failures import failure, operation_failure
 from wherry.runtime.inside_process import own_streams
 
@@ -111,6 +111,8 @@ class Parent:
             own_streams(_host_id(operation.uids, user.uid), tuple(self.prepared.stdio.as_dict().values()))
 
     def open_trees(self, operation: ops.OpenTrees) -> None:
+        from wherry.runtime import trees
+
         opened: list[int] = []
         current: Op = operation
         try:

@@ -13,7 +13,6 @@ from wherry.linux.namespaces import IPC_SYSCTLS
 from wherry.linux.prctl import IO_CLASSES, POLICIES, RESOURCES, SCHEDULER_FLAGS, UNLIMITED
 from wherry.oci.mount import Mount
 from wherry.runtime import ops
-from wherry.runtime.mounts import Mounts, devices_of, normal
 from wherry.runtime.options import PROPAGATION
 from wherry.runtime.situation import Situation
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.linux.host import Host
+    from wherry.runtime.mounts import Mounts
     from wherry.runtime.ops import Op
 
 #: Annotation: "true" keeps a small init of Wherry's own as pid 1.
@@ -50,6 +50,8 @@ def plan(
     process = spec.get("process")
     if not process:
         raise InvalidArgument("the specification has no process")
+    from wherry.runtime.mounts import Mounts, devices_of
+
     situation = Situation(spec, host, bundle)
     devices = devices_of((spec.get("linux") or {}).get("devices"))
     mounts = Mounts(situation)
@@ -152,6 +154,8 @@ def _namespaces(spec: dict[str, Any], situation: Situation, container_id: str, m
 
 
 def _files(spec: dict[str, Any], situation: Situation, mounts: Mounts, root_slot: int) -> list[Op]:
+    from wherry.runtime.mounts import normal
+
     linux = spec.get("linux") or {}
     process = spec["process"]
     late = list(mounts.late)
