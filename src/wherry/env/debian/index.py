@@ -80,7 +80,7 @@ class Universe:
     def __init__(self) -> None:
         self._lines: dict[str, tuple[str, str]] = {}  # name → archive, line
         self._known: dict[str, Candidate] = {}
-        self._providers: dict[str, set[str]] | None = None
+        self._providers: dict[str, list[str]] | None = None
 
     def add(self, archive: str, lines: Iterable[str]) -> None:
         """The packages of one compact list."""
@@ -104,10 +104,11 @@ class Universe:
             self._providers = {}
             for owner, (_archive, line) in self._lines.items():
                 provides = line.split("\t", 6)[5]
-                if provides:
-                    for relation in relations.flat(provides):
-                        self._providers.setdefault(relation.name, set()).add(owner)
-        found = [self.find(owner) for owner in self._providers.get(name, ())]
+                if provides:  # a hundred thousand names: they are read in full where one is asked for
+                    for part in provides.split(","):
+                        provided = part.partition("(")[0].partition(":")[0].strip()
+                        self._providers.setdefault(provided, []).append(owner)
+        found = [self.find(owner) for owner in dict.fromkeys(self._providers.get(name, ()))]
         return sorted([one for one in found if one], key=lambda one: (one.priority, one.name))
 
     def alike(self, name: str) -> list[str]:
