@@ -16,6 +16,7 @@ from wherry.container.options import (
     PortBinding,
     Ulimit,
 )
+from wherry.container.parse import signal
 from wherry.container.parse_mount import check_mount, check_target, volume
 from wherry.errors import InvalidArgument, NotSupported
 
@@ -34,6 +35,8 @@ def options_of(body: Fields, *, name: str = "", platform: str = "") -> Container
     """What is asked of a new container.  Raises `InvalidArgument`, `NotSupported`."""
     host = body.part("HostConfig")
     _refuse(body, host)
+    if body.text("StopSignal"):
+        signal(body.text("StopSignal"))  # raises what is wrong with it
     fields = _config(body) | resources(host) | _limits(host) | _security(host) | _mounts(host)
     fields |= _life(body, host) | _networks(body, host)
     return ContainerOptions(name=name.removeprefix("/"), platform=platform, **fields)

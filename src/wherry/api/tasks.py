@@ -31,10 +31,15 @@ def create(engine: Engine, _worker: Worker, body: bytes, name: str, platform: st
     from wherry.engine.progress import Silent
     from wherry.engine.run import get_image
     from wherry.engine.undo import Undo
+    from wherry.errors import InvalidArgument, NotFound
 
     options = options_of(parse(body), name=name, platform=platform).replace(pull="never")
+    image = get_image(engine, options, Silent())
     with Undo() as undo:
-        record = create(engine, options, get_image(engine, options, Silent()), undo)
+        try:
+            record = create(engine, options, image, undo)
+        except NotFound as error:  # 404 says that the image is not there: clients pull it then
+            raise InvalidArgument(error.message, hint=error.hint) from None
         undo.keep()
     return {"Id": record.id, "Warnings": list(warnings(options))}
 
