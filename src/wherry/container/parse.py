@@ -158,7 +158,7 @@ def signal(text: str) -> int:
     import _signal  # type: ignore[import-not-found]
 
     if text.isascii() and text.isdigit():
-        number = int(text)
+        number = int(text[:9])
         if 0 < number <= int(_signal.SIGRTMAX):
             return number
         raise InvalidArgument(f"invalid signal: {text}")
@@ -170,7 +170,7 @@ def signal(text: str) -> int:
         if sign:
             if sign not in "+-" or not (offset.isascii() and offset.isdigit()):
                 raise InvalidArgument(f"invalid signal: {text}")
-            number += int(offset) if sign == "+" else -int(offset)
+            number += int(offset[:9]) if sign == "+" else -int(offset[:9])
         if first <= number <= last:
             return number
         raise InvalidArgument(f"invalid signal: {text}")
