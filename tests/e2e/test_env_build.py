@@ -315,3 +315,16 @@ def test_for_another_architecture(
     wherry.ok("cp", f"look:/{site()}/native/machine.txt", scratch / "machine.txt")
     assert (scratch / "machine.txt").read_text() == "aarch64"
     assert "environments are made for linux" in wherry("env", "build", "--platform", "windows/amd64", scratch / "p").err
+
+
+def test_nothing_to_do_loads_nothing_to_do_it_with(wherry: Wherry, env_project: Path) -> None:
+    wherry.ok("env", "build", "-t", "env", env_project)
+    python, *rest = wherry.argv("env", "build", "-t", "env", env_project)
+    done = subprocess.run(
+        [python, "-X", "importtime", *rest], env=wherry.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("Up to date: env\n"), done.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "wherry.env.build" in loaded
+    unneeded = ("urllib3", "ssl", "installer", "packaging", "zipfile", "isal", "socket", "wherry.env.debian.image")
+    assert not {name for name in loaded if name.startswith(unneeded)}

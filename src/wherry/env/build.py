@@ -63,10 +63,6 @@ def build(
     not what was locked; `Unavailable` naming what cannot be downloaded; `Conflict` for two packages that own one file;
     `StorageFull`.  Nothing of the image is there then; what has been downloaded stays for the next attempt.
     """
-    from wherry.engine.progress import Silent
-    from wherry.env.debian.image import forget
-    from wherry.env.debian.mirrors import find as find_mirrors
-
     architecture = architecture or platforms.host().architecture
     if architecture not in lock.architectures:
         raise InvalidArgument(
@@ -82,6 +78,10 @@ def build(
             if images.by_name(engine.db, name) != known:
                 tag(engine, known.id, str(name))
         return Built(known.id, known.manifest, False)
+    from wherry.engine.progress import Silent
+    from wherry.env.debian.image import forget
+    from wherry.env.debian.mirrors import find as find_mirrors
+
     unneeded: set[str] = set()
     try:
         making = _Making(engine, lock, architecture, find_mirrors(debian_mirrors), progress or Silent(), unneeded)

@@ -7,7 +7,6 @@ became, ``images`` which image a lock became.  A file is whole or not there.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 
 from wherry.engine import build_cache
@@ -72,6 +71,8 @@ class scratch:  # noqa: N801
         self.path = f"{directory}/tmp-{os.getpid()}-{os.urandom(6).hex()}"
 
     def __enter__(self) -> str:
+        import shutil
+
         for name in os.listdir(self._directory):
             path = f"{self._directory}/{name}"
             if name.startswith("tmp-") and time.time() - os.lstat(path).st_mtime > _STALE:
@@ -80,4 +81,6 @@ class scratch:  # noqa: N801
         return self.path
 
     def __exit__(self, *_error: object) -> None:
+        import shutil
+
         shutil.rmtree(self.path, ignore_errors=True)
