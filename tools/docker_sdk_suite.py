@@ -73,6 +73,7 @@ def get(place: Path) -> Path:
 
 
 def run(place: Path, suite: Path, host: str, env: dict[str, str], archive: Path, more: list[str]) -> int:
+    shutil.rmtree(suite / "contexts", ignore_errors=True)  # of the run before
     env = env | {"DOCKER_HOST": host, "DOCKER_TEST_API_VERSION": "1.41", "TMPDIR": str(archive.parent)}
     subprocess.run(["docker", "load", "-i", archive], env=env, check=True, stdout=subprocess.DEVNULL)
     command = [place / "venv/bin/python", "-m", "pytest", "-p", "no:cacheprovider", "--timeout", "60", "-q", "-rf"]
