@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from wherry.env import lock_file, toml
+from wherry.env import base_cache, lock_file, toml
 from wherry.env.debian.package import DebianBase
 from wherry.env.inputs import options, project
 from wherry.env.lock import ImageBase, Lock
@@ -36,7 +36,7 @@ class Request(Record):
 
 
 class Locked(Record):
-    """A lock, and what its maker said.  ``from_cache``: there was no network, and uv answered from its cache."""
+    """A lock, and what its maker said.  ``from_cache``: without a network, from what was looked up before."""
 
     lock: Lock
     warnings: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ def lock(
 
     uv.find()  # before anything is downloaded
     request = request or Request()
-    base = _base(engine, spec, old, request, progress or Silent())
+    base, base_from_cache = _base(engine, spec, old, request, progress or Silent())
     newer = options.instant(request.exclude_newer, "--exclude-newer") or spec.exclude_newer
     wanted = resolve.Wanted(
         python=_python(spec, base),
@@ -83,7 +83,7 @@ def lock(
         options=spec.options,
         exclude_newer=newer if not spec.pins else "",
     )
-    return Locked(made, found.warnings, found.from_cache)
+    return Locked(made, found.warnings, found.from_cache or base_from_cache)
 
 
 def kept(engine: Engine, wishes: Wishes, request: Request, progress: Progress) -> Lock:
@@ -201,13 +201,18 @@ def _changes(found: Lock, spec: Spec) -> list[str]:
     ]
 
 
-def _base(engine: Engine, spec: Spec, old: Lock | None, request: Request, progress: Progress) -> DebianBase | ImageBase:
+def _base(
+    engine: Engine, spec: Spec, old: Lock | None, request: Request, progress: Progress
+) -> tuple[DebianBase | ImageBase, bool]:
+    """The base, and whether it is one of an earlier day for want of a network."""
     keep = old is not None and not (request.upgrade_base or request.upgrade_all)
     if keep and old is not None and _same_base(old, spec):
-        return old.base
+        return old.base, False
     if spec.release:
-        return _debian(engine, spec, request, progress)
-    return _image(engine, spec)
+        return base_cache.debian(engine, spec, request.offline, lambda: _debian(engine, spec, request, progress))
+    if request.offline:
+        raise Unavailable(f"cannot pin the base {spec.base} without a network", hint="its registry says what it is now")
+    return _image(engine, spec), False
 
 
 def _same_base(old: Lock, spec: Spec) -> bool:

@@ -14,7 +14,7 @@ from wherry.env.inputs import project
 from wherry.env.lock import ImageBase, Lock
 from wherry.env.locking import Request
 from wherry.env.spec import Wishes
-from wherry.errors import Conflict, InvalidArgument, NotFound, NotSupported
+from wherry.errors import Conflict, InvalidArgument, NotFound, NotSupported, Unavailable
 
 SUM = "0" * 64
 
@@ -41,6 +41,13 @@ def bases(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(locking, "_debian", debian)
     return asked
+
+
+@pytest.fixture(autouse=True)
+def cache_directory(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    directory = tmp_path_factory.mktemp("cache")
+    (directory / "images").mkdir()
+    monkeypatch.setattr("wherry.env.cache.directory", lambda _engine: str(directory))
 
 
 def lock(folder: Path, old: Lock | None = None, **request: Any) -> Lock:
@@ -113,6 +120,34 @@ def test_a_lock_of_something_else_is_refused(index: Index, tmp_path: Path, files
     assert caught.value.message.endswith(said)
     assert "does not match requirements.txt" in caught.value.message
     assert "wherry env lock" in caught.value.hint
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_the_base_without_a_network(
+    index: Index, bases: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "requirements.txt").write_text("app\n")
+    index.wheel("app", "1.0")
+
+    def nowhere(*_arguments: object) -> DebianBase:
+        raise Unavailable("no route to the mirror")
+
+    spec = project.read(folder, Wishes(python="3.11"))
+    look_up = locking._debian
+    monkeypatch.setattr(locking, "_debian", nowhere)
+    with pytest.raises(Unavailable, match="not been looked up" if offline else "no route"):
+        locking.lock(None, spec, None, Request(offline=offline))  # type: ignore[arg-type]
+    monkeypatch.setattr(locking, "_debian", look_up)
+    first = locking.lock(None, spec)  # type: ignore[arg-type]
+    monkeypatch.setattr(locking, "_debian", nowhere)
+    again = locking.lock(None, spec, None, Request(offline=offline))  # type: ignore[arg-type]
+    assert (again.lock, first.from_cache, again.from_cache) == (first.lock, False, True)
+    for changed in (spec.replace(system=("git",)), spec.replace(architectures=("amd64",))):
+        with pytest.raises(Unavailable):
+            locking.lock(None, changed, None, Request(offline=offline))  # type: ignore[arg-type]
+    assert bases == ["debian:bookworm"]
 
 
 @pytest.mark.usefixtures("bases")

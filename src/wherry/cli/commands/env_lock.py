@@ -34,7 +34,7 @@ COMMAND = Command(
         ("cuda", "", "string", "", "With --with: version of CUDA, or none"),
         ("exclude-newer", "", "string", "", "Take no file that was published after this day (UTC) or instant"),
         ("index", "", "string", "", "With --with: URL of the package index"),
-        ("offline", "", "bool", "", "Use no network but what uv has in its cache"),
+        ("offline", "", "bool", "", "Use no network, only what was looked up before"),
         ("output", "o", "string", "", "File of the lock (default pylock.toml in the folder)"),
         ("platform", "", "list", "", "With --with: platform, such as linux/amd64 (default that and linux/arm64)"),
         ("python", "", "string", "", "Version of Python, such as 3.11, where the project does not say"),
@@ -75,7 +75,7 @@ def main(call: Call) -> int:
     for warning in locked.warnings:
         print(f"WARNING: {warning}", file=sys.stderr)
     if locked.from_cache and not call.get("offline"):
-        print("WARNING: no network: the versions are those that uv had in its cache", file=sys.stderr)
+        print("WARNING: no network: the versions are those that were looked up before", file=sys.stderr)
     changed = locking.write(output, locked.lock)
     if not call.get("quiet"):
         _say(output, old, locked.lock, changed=changed)
