@@ -1,4 +1,4 @@
-"""Timing a command, and the memory of a process tree."""
+"""Timing a command, the memory of a process tree, and samples of several subjects by turns."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import os
 import signal
 import statistics
 import struct
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 TIMEOUT = 300
+WARM_UP = 2
 
 
 class Failed(Exception):
@@ -129,3 +133,64 @@ def summary(samples: Sequence[float], best: Callable[[Sequence[float]], float] =
     quartiles = statistics.quantiles(samples, n=4) if len(samples) > 1 else [samples[0]] * 3
     values = {"median": statistics.median(samples), "best": best(samples), "q1": quartiles[0], "q3": quartiles[2]}
     return {name: round(value, 2) for name, value in values.items()} | {"n": len(samples)}
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Series:
+    """Samples of one measurement, by subject; a subject that fails once takes no further part."""
+
+    def __init__(self, title: str, best: Callable[[Sequence[float]], float] = min) -> None:
+        self.title = title
+        self.best = best
+        self.samples: dict[str, list[float]] = {}
+        self.failures: dict[str, str] = {}
+
+    def collect(self, turns: dict[str, Callable[[], float]], rounds: int, warm_up: int = WARM_UP) -> None:
+        names = list(turns)
+        for number in range(-warm_up, rounds):
+            at = number % len(names) if names else 0
+            for name in names[at:] + names[:at]:
+                if name in self.failures:
+                    continue
+                try:
+                    value = turns[name]()
+                except (Failed, OSError) as error:
+                    self.failures[name] = str(error)
+                    note(f"  {name}: {error}")
+                    continue
+                if number >= 0:
+                    self.samples.setdefault(name, []).append(round(value, 3))
+        for name in self.failures:
+            self.samples.pop(name, None)
+
+    def result(self) -> dict[str, Any]:
+        return {
+            "title": self.title,
+            "summary": {name: summary(values, self.best) for name, values in self.samples.items()},
+            "failures": self.failures,
+            "samples": self.samples,
+        }
+
+
+@contextlib.contextmanager
+def fresh_disk(parent: Path) -> Iterator[Path]:
+    """A new ext4 file system: one that has just seen many files removed makes new ones several times slower, and which
+    engine pays for that would be a matter of the order."""
+    image, point = parent / "disk.img", parent / "disk"
+    subprocess.run(["truncate", "-s", "8G", image], check=True)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    point.mkdir()
+    subprocess.run(["mount", "-o", "loop", image, point], check=True)
+    try:
+        yield point
+    finally:
+        end = time.monotonic() + 30  # what watched the container may still be cleaning up
+        while subprocess.run(["umount", point], check=False, capture_output=True).returncode:
+            if time.monotonic() > end:
+                raise SystemExit(f"{point} stays busy")
+            time.sleep(0.1)
+        point.rmdir()
+        image.unlink()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
 import subprocess
 import sys
@@ -16,8 +18,8 @@ import subjects
 from support import images, places
 from support.registry import Registry
 
-WHEELS = ("numpy", "scipy", "scikit-learn", "pandas", "joblib", "threadpoolctl", "python-dateutil", "pytz", "six",
-          "tzdata")  # fmt: skip
+WHEELS = ("numpy", "scipy", "scikit-learn", "pandas", "joblib", "threadpoolctl", "cloudpickle", "narwhals",
+          "python-dateutil", "pytz", "six", "tzdata")  # fmt: skip
 PYTHON = "/usr/bin/python3"
 SITE = "usr/local/lib/python3/site-packages"
 LAYERS, LAYER_SIZE = 20, 16 << 20
@@ -45,15 +47,37 @@ def wheels() -> list[Path]:
     return sorted(directory.glob("*.whl"))
 
 
-def machine_learning() -> images.Built:
-    """Debian's Python and a layer for each wheel: 13 layers."""
+LIBRARIES = ("stdc++.so.6", "gcc_s.so.1", "ffi.so.8", "bz2.so.1.0", "lzma.so.5", "z.so.1", "expat.so.1", "crypto.so.3",
+             "ssl.so.3", "uuid.so.1")  # fmt: skip
+
+
+def libraries() -> images.Layer:
+    """The shared libraries of this machine that Python's and the wheels' extensions are linked with."""
+    known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
+    layer = images.Layer()
+    for name in LIBRARIES:
+        for line in known.splitlines():
+            if line.split()[:1] == [f"lib{name}"] and "x86-64" in line:
+                path = Path(line.split()[-1]).resolve()
+                layer.file(f"usr/lib/x86_64-linux-gnu/lib{name}", path.read_bytes(), 0o755)
+                break
+    return layer
+
+
+def machine_learning(changed: str = "") -> images.Built:
+    """Debian's Python, its libraries, and a layer for each wheel: 16 layers.
+
+    ``changed`` is the beginning of the name of a wheel that has another version: one more file in its layer.
+    """
     base = images.python()
 
     def build(directory: Path, _files: dict[str, Path]) -> images.Built:
-        layers: list[images.Layer | bytes] = []
+        layers: list[images.Layer | bytes] = [libraries()]
         for wheel in wheels():
             one = images.Layer()
             known: set[str] = set()
+            if changed and wheel.name.startswith(changed):
+                one.file("another-version", wheel.name)
             with zipfile.ZipFile(wheel) as archive:
                 for name in sorted(archive.namelist()):
                     path = f"{SITE}/{name}"
@@ -67,7 +91,8 @@ def machine_learning() -> images.Built:
         environment = [images.PATH, f"PYTHONPATH=/{SITE}"]
         return images.Image(layers, {"Env": environment}).build(directory, base=base)
 
-    return images.cached("machine-learning", images.BUSYBOX_PACKAGES, build)
+    made_of = hashlib.sha256(" ".join([*(one.name for one in wheels()), *LIBRARIES, changed]).encode()).hexdigest()
+    return images.cached(f"machine-learning-{made_of[:8]}", images.BUSYBOX_PACKAGES, build)
 
 
 def twenty(directory: Path, number: int) -> images.Built:
@@ -99,6 +124,53 @@ def pull_and_run(kind: type[subjects.Engine], disk: Path, reference: str, *, pea
     finally:
         engine.close()
     return found[0].peak / 2**20 if peaks else taken
+
+
+class Imports:
+    """The first import of scikit-learn in a fresh container, nothing in memory; layers kept by ``snapshotter``."""
+
+    def __init__(self, directory: Path, snapshotter: str, reference: str) -> None:
+        directory.mkdir()
+        self._engine = subjects.Wherry(directory)
+        self._engine.keep_layers(snapshotter)
+        self._engine.open()
+        subjects.output(*self._engine.pull(reference))
+        self._command = self._engine.run(reference, PYTHON, "-c", "import sklearn.ensemble")
+
+    def __call__(self) -> float:
+        os.sync()
+        Path("/proc/sys/vm/drop_caches").write_text("3")
+        return self._engine.time(self._command)
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+def second_image(kind: type[subjects.Engine], disk: Path, first: str, second: str) -> float:
+    """MB of disk that the second image takes when the first one is there."""
+    engine = kind(disk)
+    try:
+        engine.open()
+        subjects.output(*engine.pull(first))
+        before = used(disk)
+        subjects.output(*engine.pull(second))
+        return (used(disk) - before) / 1e6
+    finally:
+        engine.close()
+
+
+def used(disk: Path) -> int:
+    """Bytes of a file system that are taken, as soon as everything is written."""
+    os.sync()
+    found = os.statvfs(disk)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+def layers_apart(first: images.Built, second: images.Built) -> float:
+    """MB of the layers of ``second`` that ``first`` has not, compressed and not."""
+    have = {one["digest"] for one in first.manifest["layers"]}
+    blobs = [second.blob(one["digest"]) for one in second.manifest["layers"] if one["digest"] not in have]
+    return sum(len(blob) + len(gzip.decompress(blob)) for blob in blobs) / 1e6
 
 
 class Changed:

@@ -1,6 +1,6 @@
 """Compare Wherry with docker, podman, runc and crun on this machine, and write down what came out.
 
-    bench/run.py [--rounds N] [--pulls N] [--only run,network,exec,lives,output,runtime,pull,ml,push,env] [--no-readme]
+    bench/run.py [--rounds N] [--pulls N] [--only PARTS] [--no-readme]
 
 Everything is repeated in rounds: in each, every subject does its turn once, in an order that changes, so that a slow
 minute of the machine is a slow minute for all.  The table gives medians and ratios; the samples are in
@@ -17,11 +17,9 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +33,12 @@ import moving
 import networks
 import subjects
 import table
+from measure import Series, fresh_disk, note
 from support import images
 from support.registry import Registry
 
 HERE = Path(__file__).parent
-WARM_UP = 2
 OUTPUT = 256  # MB; a log of twice as much has to go to the disk
-
-
-def note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def machine() -> dict[str, Any]:
@@ -67,42 +61,6 @@ def machine() -> dict[str, Any]:
         "processors": os.cpu_count(), "memory_gb": round(memory / 2**20), "cgroups": groups, "storage": storage,
         "python": platform.python_version(),
     }  # fmt: skip
-
-
-class Series:
-    """Samples of one measurement, by subject; a subject that fails once takes no further part."""
-
-    def __init__(self, title: str, best: Callable[[Sequence[float]], float] = min) -> None:
-        self.title = title
-        self.best = best
-        self.samples: dict[str, list[float]] = {}
-        self.failures: dict[str, str] = {}
-
-    def collect(self, turns: dict[str, Callable[[], float]], rounds: int, warm_up: int = WARM_UP) -> None:
-        names = list(turns)
-        for number in range(-warm_up, rounds):
-            at = number % len(names) if names else 0
-            for name in names[at:] + names[:at]:
-                if name in self.failures:
-                    continue
-                try:
-                    value = turns[name]()
-                except (measure.Failed, OSError) as error:
-                    self.failures[name] = str(error)
-                    note(f"  {name}: {error}")
-                    continue
-                if number >= 0:
-                    self.samples.setdefault(name, []).append(round(value, 3))
-        for name in self.failures:
-            self.samples.pop(name, None)
-
-    def result(self) -> dict[str, Any]:
-        return {
-            "title": self.title,
-            "summary": {name: measure.summary(values, self.best) for name, values in self.samples.items()},
-            "failures": self.failures,
-            "samples": self.samples,
-        }
 
 
 def open_all(kinds: list[type[subjects.Subject]], directory: Path, absent: dict[str, str]) -> dict[str, Any]:
@@ -227,27 +185,6 @@ def bench_runtime(runtimes: dict[str, Any], bundle: Path, rounds: int) -> dict[s
     return series.result()
 
 
-@contextlib.contextmanager
-def fresh_disk(parent: Path) -> Iterator[Path]:
-    """A new ext4 file system: one that has just seen many files removed makes new ones several times slower, and which
-    engine pays for that would be a matter of the order."""
-    image, point = parent / "disk.img", parent / "disk"
-    subprocess.run(["truncate", "-s", "8G", image], check=True)
-    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
-    point.mkdir()
-    subprocess.run(["mount", "-o", "loop", image, point], check=True)
-    try:
-        yield point
-    finally:
-        end = time.monotonic() + 30  # what watched the container may still be cleaning up
-        while subprocess.run(["umount", point], check=False, capture_output=True).returncode:
-            if time.monotonic() > end:
-                raise SystemExit(f"{point} stays busy")
-            time.sleep(0.1)
-        point.rmdir()
-        image.unlink()
-
-
 def bench_pull(engines: dict[str, Any], directory: Path, rounds: int) -> tuple[dict[str, Any], dict[str, Any]]:
     note("  making the layer (once per machine)")
     image = layer.image()
@@ -300,6 +237,40 @@ def bench_ml(engines: dict[str, Any], directory: Path, rounds: int) -> tuple[dic
     return series.result(), memory.result()
 
 
+def bench_import(directory: Path, rounds: int) -> dict[str, Any]:
+    """The erofs snapshotter is the subject, overlay what it is compared with."""
+    series = Series("first import of scikit-learn in a container, from the disk")
+    with Registry() as registry, fresh_disk(directory) as disk, contextlib.ExitStack() as stack:
+        reference = registry.push(moving.machine_learning(), "bench/ml:1")
+        turns: dict[str, Callable[[], float]] = {}
+        for name, snapshotter in (("wherry", "erofs"), ("wherry, unpacked", "overlay")):
+            try:
+                turns[name] = one = moving.Imports(disk / snapshotter, snapshotter, reference)
+            except measure.Failed as error:
+                series.failures[name] = str(error)
+                continue
+            stack.callback(one.close)
+        series.collect(turns, rounds, warm_up=1)
+    return series.result()
+
+
+def bench_disk(engines: dict[str, Any], directory: Path) -> dict[str, Any]:
+    series = Series("disk for a second image, all but one package the same")
+    first, second = moving.machine_learning(), moving.machine_learning("scikit_learn")
+    with Registry() as registry:
+        names = registry.push(first, "bench/ml:1"), registry.push(second, "bench/ml:2")
+
+        def turn(kind: type[subjects.Engine]) -> float:
+            with fresh_disk(directory) as disk:
+                return moving.second_image(kind, disk, *names)
+
+        kinds = {name: type(engine) for name, engine in engines.items()}
+        turns: dict[str, Callable[[], float]] = {name: lambda kind=kind: turn(kind) for name, kind in kinds.items()}
+        turns["its own layer, packed and unpacked"] = lambda: moving.layers_apart(first, second)
+        series.collect(turns, 1, warm_up=0)
+    return series.result()
+
+
 def bench_push(engines: dict[str, Any], directory: Path, rounds: int) -> dict[str, Any]:
     series = Series("push after one layer of twenty changed")
     versions = [moving.twenty(directory / f"twenty{number}", number) for number in range(rounds + 1)]
@@ -348,7 +319,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--pulls", type=int, default=5)
-    parser.add_argument("--only", default="run,network,exec,lives,output,runtime,pull,ml,push,env")
+    parser.add_argument("--only", default=",".join(table.PARTS), metavar="PARTS", help="some of %(default)s")
     parser.add_argument("--no-readme", action="store_true")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -367,7 +338,7 @@ def main() -> int:
         image = images.busybox()
         archive = image.docker_archive(directory / "busybox.tar", subjects.IMAGE)
         kinds: list[type[subjects.Subject]] = [subjects.Wherry, subjects.Docker, subjects.Podman]
-        if {"run", "exec", "lives", "output", "pull", "ml", "push", "env"} & set(parts):
+        if {"run", "exec", "lives", "output", "pull", "ml", "disk", "push", "env"} & set(parts):
             engines = open_all(kinds, directory, absent)
         if "runtime" in parts:
             runtimes = open_all([subjects.OurRuntime, subjects.Runc, subjects.Crun], directory, absent)
@@ -398,6 +369,12 @@ def main() -> int:
         if "ml" in parts:
             note("ml")
             document["results"]["ml"], document["results"]["ml_memory"] = bench_ml(engines, directory, options.pulls)
+        if "import" in parts:
+            note("import")
+            document["results"]["import"] = bench_import(directory, options.pulls)
+        if "disk" in parts:
+            note("disk")
+            document["results"]["disk"] = bench_disk(engines, directory)
         if "push" in parts:
             note("push")
             document["results"]["push"] = bench_push(engines, directory, options.pulls)

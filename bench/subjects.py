@@ -122,13 +122,22 @@ class Engine(Subject):
 
 class Wherry(Engine):
     name = "wherry"
+    _options: tuple[str, ...] = ()
 
     def open(self) -> None:
         self.version = output(ROOT / "wherry", "--version").split()[2].rstrip(",")
 
     @property
     def base(self) -> list[str]:
-        return [str(ROOT / "wherry"), "--root", f"{self.directory}/root", "--run-root", f"{self.directory}/run"]
+        state = ["--root", f"{self.directory}/root", "--run-root", f"{self.directory}/run"]
+        return [str(ROOT / "wherry"), *state, *self._options]
+
+    def keep_layers(self, snapshotter: str) -> None:
+        """Have layers kept by this snapshotter."""
+        config = self.directory / "config"
+        config.mkdir()
+        (config / "storage.toml").write_text(f'snapshotter = "{snapshotter}"\n')
+        self._options = ("--config", str(config))
 
     def close(self) -> None:
         remove_tree(self.directory)

@@ -25,6 +25,8 @@ GOALS = {
     ("runtime", "runc"): "≤ 1.00",
     ("pull", "docker"): "≤ 0.50",
     ("ml", "docker"): "≤ 0.25",
+    ("import", "wherry, unpacked"): "≤ 1.00",
+    ("disk", "its own layer, packed and unpacked"): "≤ 1.00",
     ("push", "docker"): "≤ 0.33",
     ("env_first", "docker"): "≤ 0.40",
     ("env_changed", "docker"): "≤ 0.10",
@@ -46,12 +48,15 @@ OURS = {
     "runtime": "wherry runtime",
     "pull": "wherry",
     "ml": "wherry",
+    "import": "wherry",
+    "disk": "wherry",
     "push": "wherry",
     "env_first": "wherry",
     "env_changed": "wherry",
     "env_same": "wherry",
     "env_pushed": "wherry",
 }
+PARTS = ("run", "network", "exec", "lives", "output", "runtime", "pull", "ml", "import", "disk", "push", "env")
 UNITS = {
     "run": "ms",
     "bridge": "ms",
@@ -68,6 +73,8 @@ UNITS = {
     "runtime": "ms",
     "pull": "s",
     "ml": "s",
+    "import": "s",
+    "disk": "MB",
     "push": "ms",
     "env_first": "s",
     "env_changed": "s",

@@ -227,3 +227,39 @@ def test_nobody_else_can_read_a_tar(wherry: Wherry, registry: Registry, busybox:
     wherry.ok("pull", name, preexec_fn=lambda: os.umask(0))
     for path in [wherry.root / "erofs", *(wherry.root / "erofs").rglob("*")]:
         assert stat.S_IMODE(path.lstat().st_mode) & 0o077 == 0, path
+
+
+@pytest.mark.parametrize("snapshotter", [pytest.param("erofs", marks=mounted), "overlay"])
+def test_a_second_image_takes_the_disk_of_its_own_layer(
+    wherry: Wherry, registry: Registry, busybox: images.Built, tmp_path: Path, snapshotter: str
+) -> None:
+    """Two images with the same five packages but for one: the layers that differ, and documents."""
+    wherry.keep_layers(snapshotter)
+
+    def package(number: int, version: int) -> Layer:
+        layer = Layer().directory(f"p{number}")
+        for file in range(20):
+            layer.file(f"p{number}/{file}", f"{number} {version} {file}\n".encode() * 5000)
+        return layer
+
+    first = Image([package(number, 1) for number in range(5)]).build(tmp_path / "first", busybox)
+    second = Image([package(number, 1 + (number == 2)) for number in range(5)]).build(tmp_path / "second", busybox)
+    names = registry.push(first, "disk:1"), registry.push(second, "disk:2")
+    (own,) = [one for one in second.manifest["layers"] if one not in first.manifest["layers"]]
+    wherry.ok("pull", names[0])
+    before = used(wherry)
+    wherry.ok("pull", names[1])
+    layer = own["size"] + len(gzip.decompress(second.blob(own["digest"])))
+    documents = 3 * len(second.blob(second.digest)) + 2 * len(second.blob(second.id)) + 32_000
+    assert own["size"] < used(wherry) - before <= layer + documents
+    wherry.ok("run", "--rm", "--network", "none", names[1], "true")
+
+
+def used(wherry: Wherry) -> int:
+    """Bytes of what the store keeps of images."""
+    found = 0
+    for name in ("blobs", "erofs", "layers"):
+        for path in (wherry.root / name).rglob("*"):
+            status = path.lstat()
+            found += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return found

@@ -15,6 +15,7 @@ import pytest
 
 from support import images, stored
 from support.command import Wherry
+from support.faulty import Exchange, Faulty
 from support.images import Image, Layer
 from support.registry import Registry
 
@@ -213,3 +214,37 @@ def test_memory_stays_flat(wherry: Wherry, registry: Registry, tmp_path: Path) -
     process.communicate()
     assert process.returncode == 0
     assert 0 < peak < 100_000
+
+
+def test_a_registry_that_breaks_off_is_gone_on_with_the_next_time(wherry: Wherry, three: images.Built) -> None:
+    """The first pull gives up, with what it has; the next one asks for the rest of it."""
+    with Faulty() as server:
+        digests = [layer["digest"] for layer in three.manifest["layers"]]
+        for digest in (*digests, three.id):
+            server.blobs[digest] = three.blob(digest)
+        document = (three.blob(three.digest), three.manifest["mediaType"])
+        for key in ("1", three.digest):
+            server.manifests[f"/v2/broken/manifests/{key}"] = document
+        broken = [True]
+
+        def cut(exchange: Exchange) -> bool:
+            """A million bytes of the first layer, and then a connection that ends."""
+            if not broken or digests[0] not in exchange.path:
+                return False
+            start, whole = exchange.range(), exchange.blob()
+            status = f"206 Partial Content\r\nContent-Range: bytes {start}-{len(whole) - 1}/{len(whole)}"
+            head = f"HTTP/1.1 {status if start else '200 OK'}\r\nContent-Length: {len(whole) - start}\r\n\r\n"
+            exchange.send(head.encode() + whole[start:1_000_000])
+            return True
+
+        server.routes.insert(0, cut)
+        failed = wherry("pull", f"{server.host}/broken:1")
+        assert failed.code == 1 and "unexpected EOF" in failed.err, str(failed)
+        assert wherry.ok("images", "-q") == ""
+        assert (wherry.root / "ingest" / digests[0].replace(":", "-")).stat().st_size == 1_000_000
+        broken.clear()
+        server.seen.clear()
+        wherry.ok("pull", f"{server.host}/broken:1")
+        asked = [one for one in server.seen if digests[0] in one.path and one.method == "GET"]
+        assert [one.headers.get("range", "").partition("-")[0] for one in asked] == ["bytes=1000000"]
+        is_whole(wherry, three)

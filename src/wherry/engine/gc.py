@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from wherry.oci import digest as digests
 from wherry.store import gc, layers, unsynced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.engine.engine import Engine
+
+_PATIENCE = 10.0
 
 
 def sweep(engine: Engine) -> None:
@@ -43,12 +47,45 @@ def _collect(engine: Engine) -> int:
             if row.diff_id not in reachable.layers:
                 layers.delete(engine.db, row.diff_id)
                 freed += row.size
-        for kind, snapshotter in (("overlay", engine.snapshotter), ("erofs", engine.tars)):
-            needed = {digests.hex_part(one) for one in reachable.kept[kind]}
-            for name in snapshotter.names():
-                if digests.is_hex(name) and name not in needed:
-                    snapshotter.remove(f"sha256:{name}")
+        for diff_id in _unneeded(engine.tars.names(), reachable.kept["erofs"]):
+            engine.tars.remove(diff_id)
+        unneeded = _unneeded(engine.snapshotter.names(), reachable.kept["overlay"])
+        aside = [engine.snapshotter.set_aside(diff_id) for diff_id in unneeded]
         layers.forget_blobs(engine.db, reachable.blobs)
-        return freed + gc.remove_blobs(engine.content, reachable.blobs)
+        freed += gc.remove_blobs(engine.content, reachable.blobs)
     finally:
         lock.release(remove=True)
+    if aside:
+        _discard(engine, aside)
+    return freed
+
+
+def _unneeded(names: list[str], needed: frozenset[str]) -> list[str]:
+    keep = {digests.hex_part(one) for one in needed}
+    return [f"sha256:{name}" for name in names if digests.is_hex(name) and name not in keep]
+
+
+def _discard(engine: Engine, paths: list[str]) -> None:
+    """Removes unpacked layers in a process of its own, and waits for that, but not for long: a hundred thousand files
+    take seconds, and minutes on a busy disk.  What is left when that process is killed, the next command sweeps."""
+    import select
+
+    from wherry.rootfs.staging import discard_alone
+
+    engine.will_fork()
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            if os.fork() == 0:
+                os.closerange(0, write)
+                os.closerange(write + 1, os.sysconf("SC_OPEN_MAX"))
+                for path in paths:
+                    discard_alone(path)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(write)
+    select.select([read], [], [], _PATIENCE)
+    os.close(read)

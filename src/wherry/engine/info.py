@@ -11,6 +11,7 @@ from wherry.container import logging
 from wherry.engine.containers import list_containers
 from wherry.engine.images import list_images
 from wherry.engine.storage import describe
+from wherry.linux import verity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def info(engine: Engine) -> dict[str, Any]:
         "DriverStatus": [
             ["Backing Filesystem", storage.backing],
             *[["Not erofs", storage.reason]] * bool(storage.reason),
+            ["fs-verity", "possible, not used" if verity.state(engine.layout.root + "/oci-layout") else "not possible"],
         ],
         "Plugins": {
             "Volume": list(VOLUME_DRIVERS),

@@ -74,6 +74,15 @@ class Directories:
 
         staging.remove(self._layers, _name(diff_id))
 
+    def set_aside(self, diff_id: str) -> str:
+        """Have a layer disappear; the path by which `wherry.rootfs.staging.discard_alone` removes its files, or "".
+
+        What nobody removes, `sweep` does.
+        """
+        from wherry.rootfs import staging
+
+        return staging.set_aside(self._layers, _name(diff_id))
+
     def sweep(self) -> int:
         """Remove what writers and removers that died have left; how many directories that were.
 

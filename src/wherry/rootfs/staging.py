@@ -103,15 +103,42 @@ def remove(layers: str, name: str) -> None:
 
     Raises `SystemFailure`.
     """
-    aside = f"{layers}/{REMOVING}{name}-{os.urandom(6).hex()}"
+    aside = set_aside(layers, name)
     try:
-        try:
-            os.rename(f"{layers}/{name}", aside)
-        except FileNotFoundError:
-            return
-        discard(aside)
+        if aside:
+            discard(aside)
     except OSError as error:
         raise translate(error, "remove a layer") from error
+
+
+def set_aside(layers: str, name: str) -> str:
+    """Take the name away from the directory ``name``: the path by which to `discard` it, empty when it was not there.
+
+    Raises `SystemFailure`.
+    """
+    aside = f"{layers}/{REMOVING}{name}-{os.urandom(6).hex()}"
+    try:
+        os.rename(f"{layers}/{name}", aside)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise translate(error, "remove a layer") from error
+    return aside
+
+
+def discard_alone(path: str) -> None:
+    """`discard` what was set aside, while no `sweep` does."""
+    try:
+        fd = os.open(path, trees.DIRECTORY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        discard(path)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(fd)
 
 
 def sweep(layers: str) -> int:
