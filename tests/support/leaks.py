@@ -55,7 +55,9 @@ def _belongs(pid: int, needle: str, ours: str, ids: set[str]) -> bool:
         return True
     with contextlib.suppress(OSError):
         if os.readlink(f"/proc/{pid}/ns/mnt") != ours:
-            return needle in _read(f"/proc/{pid}/mountinfo")
+            # what it stands on: a copy of our mounts, with some in the directory, is anybody's
+            mounts = _read(f"/proc/{pid}/mountinfo").splitlines()
+            return any(needle in line for line in mounts if line.split()[4] == "/")
     return False
 
 
