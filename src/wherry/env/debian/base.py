@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from wherry.engine import build_cache
 from wherry.env.debian import archive, releases
 from wherry.env.debian.package import DebianBase
 from wherry.env.debian.solve import solve
@@ -33,7 +34,8 @@ def lock_base(
     package that it does not have, `Conflict` for packages that cannot be together, and what `archive.load` raises.
     """
     known = releases.find(release)
-    lists = archive.load(engine, known, architectures, source, progress)
+    with build_cache.using(engine.layout):
+        lists = archive.load(engine, known, architectures, source, progress)
     wanted = (*BASE, *known.also, *sorted(set(system)))
     packages = []
     for architecture, universe in lists.universes:

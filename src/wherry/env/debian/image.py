@@ -21,7 +21,7 @@ from wherry.env.debian.releases import find
 from wherry.env.interpreter import Interpreter
 from wherry.env.package_layer import Entry, PackageLayer
 from wherry.env.wheels import Item
-from wherry.errors import Conflict, WherryError
+from wherry.errors import Conflict, InvalidArgument, WherryError
 from wherry.oci import platform as platforms
 from wherry.oci.manifest import OCI_LAYER, Descriptor
 from wherry.record import Record
@@ -92,6 +92,8 @@ def base_image(
     """
     directory = cache.directory(engine)
     packages = base.of(architecture)
+    if not packages:
+        raise InvalidArgument(f"the lock has no packages of debian:{base.release} for {architecture}")
     text = " ".join(("debian", _FORM, unpacked.FORM, install.FORM, architecture, *(one.sha256 for one in packages)))
     place = f"{directory}/images/{hashlib.sha256(text.encode()).hexdigest()}"
     known = cache.read(place)

@@ -36,6 +36,7 @@ _KEPT = re.compile(
     r"|etc/ld\.so\.conf\.d/[^/]+\.conf"
 )
 _MAX_KEPT = 1 << 20
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _MODULE = re.compile(r"usr/lib/python3(\.\d+)?/.*\.py")
 
 
@@ -86,6 +87,8 @@ def unpack(
     package.
     """
     what = f"{package.name} {package.version}"
+    if not _NAME.fullmatch(package.name):  # it becomes a path
+        raise Corrupt(f"{package.name[:80]!r} is no name of a package")
     with Deb(path, what) as deb:
         control = deb.control()
         writer = _Writer(what, architecture, out, without, sources)

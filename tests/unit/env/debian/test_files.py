@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from wherry.env.debian import alternatives, certificates, elf, mirrors, paths
+from wherry.env.debian import alternatives, certificates, elf, mirrors, paths, unpacked
+from wherry.env.debian.package import DebPackage
 from wherry.errors import Corrupt, InvalidArgument
 
 
@@ -39,6 +40,13 @@ def test_hostile_paths_are_refused(name: str) -> None:
 )  # fmt: skip
 def test_what_an_image_does_not_need_is_left_out(path: str, wanted: bool) -> None:
     assert paths.is_wanted(path.encode()) == wanted
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../b", "A", "", "x\n"])
+def test_a_name_in_a_lock_is_no_path(name: str, tmp_path: Path) -> None:
+    package = DebPackage(name, "1", "amd64", "debian", "pool/x.deb", "0" * 64, 1)
+    with (tmp_path / "out").open("wb") as out, pytest.raises(Corrupt, match="is no name of a package"):
+        unpacked.unpack(str(tmp_path / "none"), package, "amd64", out)
 
 
 SCRIPT = """\
