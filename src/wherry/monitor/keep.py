@@ -55,10 +55,12 @@ class Keeper:
         try:
             pipes = self._make()
         except BaseException as error:
-            self.owner.failed(error)
-            for channel, _attach in self._clients:
-                _tell(channel, describe_error(error))
-            self.owner.cleanup()
+            try:
+                self.owner.failed(error)
+            finally:
+                for channel, _attach in self._clients:
+                    _tell(channel, describe_error(error))
+                self.owner.cleanup()
             return
         self._lives_of(pipes)
 

@@ -42,7 +42,8 @@ class Firewall:
     `remove`; `rebuild` is called in a transaction of the database, with what that has: then nothing is lost or left
     when several processes do these at once.
 
-    Methods raise `NotSupported` when the kernel has no nf_tables, `Forbidden` without CAP_NET_ADMIN.
+    Methods raise `NotSupported` when the kernel has no nf_tables and something is to be there, `Forbidden` without
+    CAP_NET_ADMIN.
     """
 
     def __init__(self, table: str, *, guard: bool = False) -> None:
@@ -99,7 +100,11 @@ class Firewall:
                 rules.add_network(batch, network)
             for name, elements in _elements(networks, ports).items():
                 batch.add_elements(name, elements)
-        self._commit(batch)
+        try:
+            self._commit(batch)
+        except NotSupported:
+            if networks:
+                raise
 
     def remove(self, network: Network) -> None:
         """Take a network's rules away; the table is the caller's to end, by `rebuild` without networks."""
@@ -107,6 +112,8 @@ class Firewall:
         rules.delete_network(batch, network)
         try:
             self._commit(batch)
+        except NotSupported:
+            return
         except SystemFailure as error:
             if error.errno != errno.ENOENT:
                 raise
@@ -128,7 +135,9 @@ class Firewall:
                         raise
                     self._withdraw_each(found)
         except SystemFailure as error:
-            raise _failure(error) from None
+            failure = _failure(error)
+            if not isinstance(failure, NotSupported):
+                raise failure from None
 
     def _withdraw_each(self, found: dict[str, list[nft.Element]]) -> None:
         for name, elements in found.items():
