@@ -179,6 +179,8 @@ def test_what_is_refused(wherry: Wherry, scratch: Path, env_base: tuple[str, str
 
     twin = wheels.make(index, "twin", files={"good.py": "VERSION = 'another'\n", "twin.py": ""})
     refused(wherry, lock(good, twin), "good 1.0", "twin 1.0", f"both install /{site()}/good.py")
+    inside = wheels.make(index, "inside", files={"good.py/module.py": ""})
+    refused(wherry, lock(good, inside), f"good 1.0 installs /{site()}/good.py and inside 1.0", "good.py/module.py")
     refused(wherry, lock(environments.locked(good, sha256="0" * 64)), "good 1.0", "not what was locked", "lock again")
     refused(wherry, lock(wheels.make(index, "evil", files={"../../../bin/sh": ""})), "evil 1.0", "hostile path")
     over = wheels.make(index, "over", files={"over-1.0.data/scripts/python": "#!/bin/sh\n"})

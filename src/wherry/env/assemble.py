@@ -37,6 +37,7 @@ LOCK_LABEL = "wherry.env.lock"
 """The label of an image that has the text of the lock that it was built from."""
 _EPOCH = "1970-01-01T00:00:00Z"
 _MOST = 8  # processes
+_ONE_OF_THEM = "only one of them can be in an environment"
 
 
 class Settings(Record):
@@ -129,15 +130,20 @@ def _refuse_conflicts(directory: str, parts: Sequence[Part], python: str) -> Non
         f"{PREFIX}/{name}": ("", "the environment itself")
         for name in ("bin/python", "bin/python3", f"bin/python{python}", "lib64", "pyvenv.cfg")
     }
+    directories: set[str] = set()
     for part in parts:
         for path, content in _files(directory, part, python):
             mine = (content, f"{part.name} {part.version}")
             content_there, owner = owners.setdefault(path, mine)
             if owner != mine[1] and (content_there != content or not content):
-                raise Conflict(
-                    f"{mine[1]} and {owner} both install /{path}",
-                    hint="only one of them can be in an environment",
-                )
+                raise Conflict(f"{mine[1]} and {owner} both install /{path}", hint=_ONE_OF_THEM)
+    for path, (_content, owner) in owners.items():
+        above = path.rpartition("/")[0]
+        while above and above not in directories:
+            if above in owners:
+                raise Conflict(f"{owners[above][1]} installs /{above} and {owner} /{path}", hint=_ONE_OF_THEM)
+            directories.add(above)
+            above = above.rpartition("/")[0]
 
 
 def _files(directory: str, part: Part, python: str) -> list[tuple[str, str]]:

@@ -225,6 +225,8 @@ class _Destination:
         from installer.records import RecordEntry
 
         whole = self._schemes[scheme] + path
+        if whole.startswith(f"{PREFIX}/lib64/"):  # a link, as in every virtual environment
+            whole = f"{PREFIX}/lib/{whole.removeprefix(f'{PREFIX}/lib64/')}"
         if whole in self.items:
             raise Corrupt(f"{self._name}: the wheel installs two files as /{whole}")
         self.items[whole] = Item(whole, mode, source)

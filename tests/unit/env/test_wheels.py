@@ -24,7 +24,7 @@ def test_every_scheme(tmp_path: Path) -> None:
         "it/__init__.py": "x = 1\n", "it/native.so": b"\x7fELF", "it/tests/test_it.py": "", "it/run.sh": "echo",
         "it-1.0.data/scripts/tool": "#!python -u\nprint(1)\n", "it-1.0.data/scripts/shell": "#!/bin/sh\n",
         "it-1.0.data/data/share/it/x.txt": "text", "it-1.0.data/headers/it.h": "int it;",
-        "it-1.0.data/purelib/pure.py": "", "it-1.0.data/platlib/plat.py": "",
+        "it-1.0.data/data/lib64/it.so": "", "it-1.0.data/purelib/pure.py": "", "it-1.0.data/platlib/plat.py": "",
         "it-1.0.dist-info/INSTALLER": "pip\n", "it/__pycache__/x.cpython-311.pyc": b"evil",
     }, scripts={"it": "it:main.run", "it-gui": "it:main [extra]"}, executable=("it/run.sh",),
         stored=("it/run.sh",))  # fmt: skip
@@ -35,6 +35,7 @@ def test_every_scheme(tmp_path: Path) -> None:
     assert found[f"{PREFIX}/bin/shell"] == (0o755, b"#!/bin/sh\n")
     assert found[f"{PREFIX}/share/it/x.txt"] == (0o644, b"text")
     assert found[f"{PREFIX}/include/site/python3.11/it/it.h"][1] == b"int it;"
+    assert f"{PREFIX}/lib/it.so" in found
     assert {f"{SITE}/pure.py", f"{SITE}/plat.py"} <= set(found)
     assert found[f"{SITE}/it-1.0.dist-info/INSTALLER"][1] == b"wherry\n"
     mode, script = found[f"{PREFIX}/bin/it"]
