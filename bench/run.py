@@ -31,6 +31,7 @@ import lives
 import measure
 import moving
 import networks
+import served
 import subjects
 import table
 from measure import Series, fresh_disk, note
@@ -158,6 +159,27 @@ def bench_lives(engines: dict[str, Any], archive: Path, rounds: int, slow: int) 
                     stack.enter_context(live.listed())
             one.collect(lives.turns(known, which), times, warm_up=0 if times == 1 else 1)
     return {key: one.result() for key, (one, _which, _times) in series.items()}
+
+
+def bench_api(docker: Any, directory: Path, archive: Path, rounds: int, absent: dict[str, str]) -> dict[str, Any]:
+    """Docker's client in front of its daemon and of `wherry serve`."""
+    found = open_all([served.Served], directory, absent) | ({"docker": docker} if docker else {})
+    results = {}
+    try:
+        for engine in found.values():
+            engine.load(archive)
+        for part, (title, which) in served.PARTS.items():
+            note(f"  {title}")
+            series = Series(title)
+            with contextlib.ExitStack() as stack:
+                for engine in found.values():
+                    stack.enter_context(served.measured(engine, part))
+                series.collect(served.turns(found, which), 1 if part == "api_idle" else rounds)
+            results[part] = series.result()
+    finally:
+        if "wherry serve" in found:
+            found["wherry serve"].close()
+    return results
 
 
 def bench_output(engines: dict[str, Any], archive: Path, rounds: int) -> dict[str, Any]:
@@ -338,7 +360,7 @@ def main() -> int:
         image = images.busybox()
         archive = image.docker_archive(directory / "busybox.tar", subjects.IMAGE)
         kinds: list[type[subjects.Subject]] = [subjects.Wherry, subjects.Docker, subjects.Podman]
-        if {"run", "exec", "lives", "output", "pull", "ml", "disk", "push", "env"} & set(parts):
+        if {"run", "exec", "lives", "api", "output", "pull", "ml", "disk", "push", "env"} & set(parts):
             engines = open_all(kinds, directory, absent)
         if "runtime" in parts:
             runtimes = open_all([subjects.OurRuntime, subjects.Runc, subjects.Crun], directory, absent)
@@ -354,6 +376,9 @@ def main() -> int:
         if "lives" in parts:
             note("lives")
             document["results"] |= bench_lives(engines, archive, options.rounds, options.pulls)
+        if "api" in parts:
+            note("api")
+            document["results"] |= bench_api(engines.get("docker"), directory, archive, options.rounds, absent)
         if "output" in parts:
             note("output")
             document["results"] |= bench_output(engines, archive, min(options.pulls, 2))

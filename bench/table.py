@@ -31,6 +31,10 @@ GOALS = {
     ("env_first", "docker"): "≤ 0.40",
     ("env_changed", "docker"): "≤ 0.10",
     ("env_same", "docker"): "< 0.3 s",
+    ("api_run", "docker"): "≤ 0.50",
+    ("api_exec", "docker"): "≤ 1.00",
+    ("api_list", "docker"): "≤ 1.00",
+    ("api_inspect", "docker"): "≤ 1.00",
 }
 OURS = {
     "run": "wherry",
@@ -55,8 +59,13 @@ OURS = {
     "env_changed": "wherry",
     "env_same": "wherry",
     "env_pushed": "wherry",
+    "api_run": "wherry serve",
+    "api_exec": "wherry serve",
+    "api_list": "wherry serve",
+    "api_inspect": "wherry serve",
+    "api_idle": "wherry serve",
 }
-PARTS = ("run", "network", "exec", "lives", "output", "runtime", "pull", "ml", "import", "disk", "push", "env")
+PARTS = ("run", "network", "exec", "lives", "api", "output", "runtime", "pull", "ml", "import", "disk", "push", "env")
 UNITS = {
     "run": "ms",
     "bridge": "ms",
@@ -80,6 +89,11 @@ UNITS = {
     "env_changed": "s",
     "env_same": "ms",
     "env_pushed": "MB",
+    "api_run": "ms",
+    "api_exec": "ms",
+    "api_list": "ms",
+    "api_inspect": "ms",
+    "api_idle": "MB",
 }
 
 
