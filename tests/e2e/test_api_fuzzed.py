@@ -14,7 +14,7 @@ from support.described import DESCRIPTION
 from support.fuzzed import Fuzzer, Request
 from support.serving import Served, eventually
 
-SECONDS = float(os.environ.get("WHERRY_FUZZ_SECONDS", "30"))
+SECONDS = float(os.environ.get("WHERRY_FUZZ_SECONDS", "20"))
 SEED = int(os.environ.get("WHERRY_FUZZ_SEED", "6"))
 PATIENCE = 15  # seconds: an answer takes milliseconds, but the machine may have much else to do
 # Its own mistakes are 500; these have that status in Docker as well, or say that another did not answer

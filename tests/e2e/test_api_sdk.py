@@ -13,6 +13,8 @@ import pytest
 from support.command import Wherry
 from support.serving import Served
 
+pytestmark = pytest.mark.timeout(90)  # a stream that never comes costs no more than that
+
 
 @pytest.fixture(scope="module")
 def client(as_root: Wherry) -> Iterator[Any]:
