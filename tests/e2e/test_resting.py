@@ -21,7 +21,7 @@ from support.command import ROOT, Result, Wherry, kill_and_wait, wait_for
 from support.terminal import Terminal
 
 pytestmark = pytest.mark.needs("root")
-COUNT = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo $i; done; sleep 60"
+COUNT = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo $i; done; sleep 300"
 
 
 @dataclass
@@ -84,12 +84,16 @@ def rests(monitor: int) -> bool:
     return any(os.readlink(link).startswith("/memfd:kept") for link in Path(f"/proc/{monitor}/fd").iterdir())
 
 
+def open_files(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def resting(box: Wherry, *arguments: str) -> tuple[str, int]:
     """A container whose monitor rests, and the monitor."""
     name = "q-" + uuid.uuid4().hex[:12]
     box.ok("run", "-d", "--name", name, *arguments)
     monitor = monitor_of(box, name)
-    wait_for(lambda: rests(monitor))
+    wait_for(lambda: rests(monitor), 60)
     return name, monitor
 
 
@@ -101,7 +105,7 @@ def private(pid: int) -> int:
 
 def test_a_container_that_stays_takes_little_memory(as_root: Wherry) -> None:
     """The package as it is: resting begins by itself, and what wakes the monitor works."""
-    name, monitor = resting(as_root, "busybox", "sleep", "60")
+    name, monitor = resting(as_root, "busybox", "sleep", "300")
     assert private(monitor) < 3 << 20
     as_root.ok("pause", name)
     as_root.ok("unpause", name)
@@ -113,23 +117,23 @@ def test_a_container_that_stays_takes_little_memory(as_root: Wherry) -> None:
 
 def test_what_happens_to_a_container_whose_monitor_rests(eager: Copied) -> None:
     name, monitor = resting(
-        eager, "--restart", "on-failure", "busybox", "sh", "-c", "trap 'exit 3' USR1; sleep 60 & wait"
+        eager, "--restart", "on-failure", "busybox", "sh", "-c", "trap 'exit 3' USR1; sleep 300 & wait"
     )
-    descriptors = len(list(Path(f"/proc/{monitor}/fd").iterdir()))
+    descriptors = open_files(monitor)
     for command in (("pause",), ("unpause",), ("update", "--pids-limit", "50"), ("exec",)):
         rest = ("true",) if command == ("exec",) else ()
         eager.ok(*command, name, *rest)
-        wait_for(lambda: rests(monitor))
-    assert len(list(Path(f"/proc/{monitor}/fd").iterdir())) == descriptors
+        wait_for(lambda: rests(monitor), 60)
+    wait_for(lambda: open_files(monitor) <= descriptors)
     first = eager.ok("inspect", "-f", "{{.State.Pid}}", name)
-    eager.ok("exec", name, "sh", "-c", "kill -USR1 1")
+    eager("exec", name, "sh", "-c", "kill -USR1 1")  # it may be killed with the container before it ends
     wait_for(lambda: eager.ok("inspect", "-f", "{{.State.Status}} {{.RestartCount}}", name) == "running 1\n")
     assert eager.ok("inspect", "-f", "{{.State.Pid}}", name) != first
-    wait_for(lambda: rests(monitor))
+    wait_for(lambda: rests(monitor), 60)
     waiting = eager.popen("wait", name)
     eager.ok("rm", "-f", name)
     assert waiting.wait(30) == 0
-    wait_for(lambda: not leaks.alive(monitor))
+    wait_for(lambda: not leaks.alive(monitor), 60)
 
 
 @pytest.mark.parametrize("driver", ["json-file", "local", "non-blocking"])
@@ -137,13 +141,13 @@ def test_no_line_is_lost(eager: Copied, driver: str) -> None:
     """The lines are written while the monitor becomes small, and part of a line is there before it and after it."""
     log = ("--log-opt", "mode=non-blocking") if driver == "non-blocking" else ("--log-driver", driver)
     attached = eager.popen("run", "-i", *log, "--name", f"lines-{driver}", "busybox", "sh", "-c",
-                           f"{COUNT.replace('sleep 60', 'printf half; read line; echo $line')}",
+                           COUNT.replace("sleep 300", "printf half; read line; echo $line"),
                            stdin=subprocess.PIPE)  # fmt: skip
     assert attached.stdin is not None
     wait_for(lambda: eager("inspect", f"lines-{driver}").code == 0)
     wait_for(lambda: eager.ok("inspect", "-f", "{{.State.Pid}}", f"lines-{driver}") != "0\n")
     monitor = monitor_of(eager, f"lines-{driver}")
-    wait_for(lambda: rests(monitor))
+    wait_for(lambda: rests(monitor), 60)
     wait_for(lambda: "3000\n" in eager.ok("logs", f"lines-{driver}"))
     out, _err = attached.communicate(b"done\n", timeout=60)
     expected = "".join(f"{number}\n" for number in range(1, 3001)) + "halfdone\n"
@@ -156,7 +160,7 @@ def test_a_terminal_goes_on(eager: Copied) -> None:
     with Terminal(eager, "run", "-it", "--rm", "--name", "screen", "busybox", "sh") as terminal:
         terminal.expect("#")
         monitor = monitor_of(eager, "screen")
-        wait_for(lambda: rests(monitor))
+        wait_for(lambda: rests(monitor), 60)
         terminal.type("echo $((6 * 7))\n")
         terminal.expect("42")
         terminal.resize(31, 97)
@@ -167,7 +171,7 @@ def test_a_terminal_goes_on(eager: Copied) -> None:
 
 
 def test_an_exec_that_stays(eager: Copied) -> None:
-    name, _monitor = resting(eager, "busybox", "sleep", "60")
+    name, _monitor = resting(eager, "busybox", "sleep", "300")
     running = eager.popen("exec", "-i", name, "sh", "-c", "read line; echo $line; exit 4", stdin=subprocess.PIPE)
     wait_for(lambda: any(rests(pid) for pid in leaks.processes_of(eager.directory) if _title(pid).endswith("/exec")))
     out, _err = running.communicate(b"hello\n", timeout=60)
@@ -182,10 +186,10 @@ def _title(pid: int) -> str:
 def test_names_and_rules_of_networks(eager: Copied) -> None:
     """The monitor holds the sockets of the name server, published ports, and what tells of flushed rules."""
     eager.ok("network", "create", "calm")
-    name, monitor = resting(eager, "--network", "calm", "-p", "127.0.0.1::80", "busybox", "sleep", "60")
+    name, monitor = resting(eager, "--network", "calm", "-p", "127.0.0.1::80", "busybox", "sleep", "300")
     assert name in eager.ok("exec", name, "nslookup", name)
     port = eager.ok("port", name, "80").strip().rpartition(":")[2]
-    wait_for(lambda: rests(monitor))
+    wait_for(lambda: rests(monitor), 60)
     table = f"inet {leaks.table_of(eager.directory)}"
     subprocess.run(["nft", "delete", "table", *table.split()], check=True)
     wait_for(lambda: f"{port}" in _rules())
@@ -202,7 +206,7 @@ def test_another_version_is_installed_meanwhile(tmp_path: Path) -> None:
     directory = places.make("upgrade")
     box = make(directory)
     try:
-        name, monitor = resting(box, "--restart", "always", "busybox", "sleep", "60")
+        name, monitor = resting(box, "--restart", "always", "busybox", "sleep", "300")
         for source in (box.package / "wherry").rglob("*.py"):
             source.write_text("raise SystemExit('the new version')\n")
         shutil.rmtree(box.package / "wherry" / "__pycache__")
@@ -212,7 +216,7 @@ def test_another_version_is_installed_meanwhile(tmp_path: Path) -> None:
         new.ok("exec", name, "true")
         new.ok("stop", "-t", "0", name)
         assert new.ok("wait", name) == "137\n"
-        wait_for(lambda: not leaks.alive(monitor))
+        wait_for(lambda: not leaks.alive(monitor), 60)
         new.ok("rm", name)
         assert leaks.settled(box.directory) == []
     finally:
@@ -243,7 +247,7 @@ def _state(box: Wherry, name: str) -> Result:
 
 
 def test_a_resting_monitor_that_is_killed(eager: Copied) -> None:
-    name, monitor = resting(eager, "busybox", "sleep", "60")
+    name, monitor = resting(eager, "busybox", "sleep", "300")
     kill_and_wait(monitor)
     assert eager.ok("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name) == "exited 137\n"
     eager.ok("rm", name)
