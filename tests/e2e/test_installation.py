@@ -7,13 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.command import ROOT, reachable
+from support.command import ROOT, reachable, wait_for
 from support.users import SINGLE_UID, SYSTEM_PATH, run_as
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("installation")]
@@ -147,7 +146,7 @@ class TestLauncher:
         shutil.rmtree(environment_of(checkout) / "lib")
         process = subprocess.Popen([checkout / "wherry", "--version"], env=ENVIRONMENT | PIP, start_new_session=True,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-        time.sleep(1)
+        wait_for((environment_of(checkout) / "lib").exists, 60)  # it has begun, and is not ready
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert not (environment_of(checkout) / "ready").exists()

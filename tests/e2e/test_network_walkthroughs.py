@@ -146,7 +146,7 @@ HOST = f"""
     run --rm --network container:first -p 80:80 busybox true
     run --rm --network container:nosuch busybox true
     run -d --name db -e A=b -e PATH=/bin --expose 5432 --expose 53/udp --expose 600-603 --expose 700-701 {SLEEP}
-    run --rm --name web -e THE_DB_NAME=mine -h web --link db:the-db --link db busybox env
+    run --rm --name web -e THE_DB_NAME=mine -h web --link db:the-db busybox env
     run -d --name web -h web --link db:the-db {SLEEP}
     exec -e B=c web env
     exec web cat /etc/hosts
