@@ -134,7 +134,7 @@ def test_children_of_an_interface_go_into_another_namespace(kind: str) -> None:
 @pytest.mark.needs("vlan")
 def test_a_vlan_is_an_interface_on_another() -> None:
     (found,) = run("""
-        socket.do(links.bridge("d0"), links.vlan("d0.5", 2, 5))
+        socket.do(links.bridge("d0"), links.up("d0"), links.vlan("d0.5", 2, 5))
         ip("link", "show", "dev", "d0.5")
     """)
     assert found[0]["linkinfo"]["info_data"]["id"] == 5
