@@ -53,7 +53,7 @@ def tls(as_root: Wherry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     hosts = ["-H", f"unix://{as_root.run_root}/wherry.sock", "-H", "tcp://127.0.0.1:0"]
     files = ["--tlscacert", str(authority.ca), "--tlscert", str(certificate), "--tlskey", str(key)]
     served = Served(as_root, *hosts, *files)
-    assert served.process.stdout is not None and select.select([served.process.stdout], [], [], 20)[0]
+    assert served.process.stdout is not None
     port = int(served.process.stdout.readline().rpartition(b":")[2])
     yield Tls(served, port, directory, authority)
     served.close()
