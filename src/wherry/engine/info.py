@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 API_VERSION, MIN_API_VERSION = "1.50", "1.24"
 """Of the Engine API, whose documents these and all others are."""
 
-NETWORK_DRIVERS = ("bridge", "host", "null")
+NETWORK_DRIVERS = ("bridge", "host", "ipvlan", "macvlan", "null")
 VOLUME_DRIVERS = ("local",)
 OTHER_RUNTIMES = ("runc", "crun", "runsc")
 _PLACES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
@@ -48,7 +48,7 @@ def info(engine: Engine) -> dict[str, Any]:
         ],
         "Plugins": {
             "Volume": list(VOLUME_DRIVERS),
-            "Network": list(NETWORK_DRIVERS),
+            "Network": [name for name in NETWORK_DRIVERS if not (engine.rootless and name.endswith("vlan"))],
             "Authorization": None,
             "Log": list(logging.DRIVERS),
         },

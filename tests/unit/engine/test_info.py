@@ -21,6 +21,8 @@ def test_info(engine: Engine) -> None:
     assert (found["Containers"], found["ContainersRunning"], found["ContainersStopped"]) == (3, 0, 3)
     assert (found["NCPU"], found["KernelVersion"]) == (os.cpu_count(), os.uname().release)
     assert found["DockerRootDir"] == engine.paths.root and found["Plugins"]["Volume"] == ["local"]
+    children = [name for name in found["Plugins"]["Network"] if name.endswith("vlan")]
+    assert children == ([] if engine.rootless else ["ipvlan", "macvlan"])
     assert "wherry" in found["Runtimes"] and found["DefaultRuntime"] == "wherry"
     assert len(found["ID"]) == 36 and found["ID"] == info(engine)["ID"]
 
