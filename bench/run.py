@@ -31,6 +31,7 @@ import lives
 import measure
 import moving
 import networks
+import newer_docker
 import served
 import subjects
 import table
@@ -355,6 +356,7 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="wb-", dir="/var/tmp"))
     engines: dict[str, Any] = {}
     runtimes: dict[str, Any] = {}
+    subjects.ENV["PATH"] = os.pathsep.join([*newer_docker.directories(), subjects.ENV["PATH"]])
     try:
         note("starting the engines")
         image = images.busybox()
