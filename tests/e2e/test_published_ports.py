@@ -57,11 +57,13 @@ def test_a_server_answers_on_every_address_of_the_host(as_root: Wherry, web: Cal
         for host in (one, two):
             assert host.run("curl", "-sS", "-m", "10", f"http://{host.peer}:{port}/hostname").stdout == name
         assert one.run("curl", "-sS", "-m", "10", f"http://{two.peer}:{port}/hostname").stdout == name
-    assert as_root.ok("port", identity) == f"80/tcp -> 0.0.0.0:{port}\n"
+    assert curl(f"http://[::1]:{port}/hostname") == name  # which its network has not
+    assert as_root.ok("port", identity) == f"80/tcp -> 0.0.0.0:{port}\n80/tcp -> [::]:{port}\n"
     shown = as_root.ok("ps", "--filter", f"id={identity}", "--format", "{{.Ports}}")
-    assert shown == f"0.0.0.0:{port}->80/tcp\n"
+    assert shown == f"0.0.0.0:{port}->80/tcp, [::]:{port}->80/tcp\n"
     (document,) = json.loads(as_root.ok("inspect", identity))
-    assert document["NetworkSettings"]["Ports"] == {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": str(port)}]}
+    everywhere = [{"HostIp": address, "HostPort": str(port)} for address in ("0.0.0.0", "::")]
+    assert document["NetworkSettings"]["Ports"] == {"80/tcp": everywhere}
     assert document["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": ""}]}
 
 
@@ -270,6 +272,9 @@ def test_the_hosts_own_ipv6_address(as_root: Wherry, web: Callable[..., str], ip
     name = f"six{os.getpid()}-{int(ipv6)}"
     as_root.ok("network", "create", *(["--ipv6"] if ipv6 else []), name)
     try:
+        every = web("-p", "80", "--network", name)
+        assert curl(f"http://[::1]:{port_of(as_root, every)}/hostname") == f"{every[:12]}\n"
+        as_root.ok("rm", "-f", every)
         identity = web("-p", "[::1]::80", "--network", name)
         port = port_of(as_root, identity)
         assert as_root.ok("port", identity) == f"80/tcp -> [::1]:{port}\n"
@@ -327,7 +332,8 @@ def test_ranges_and_all_exposed_ports(as_root: Wherry) -> None:
         "run", "-d", "-p", f"{first}-{first + 2}:80-82", "--expose", "90", "-P", "busybox", "sleep", "1000"
     ).strip()
     try:
-        found = dict(line.split(" -> ") for line in as_root.ok("port", name).splitlines())
+        shown = [line.split(" -> ") for line in as_root.ok("port", name).splitlines()]
+        found = {own: there for own, there in shown if "[" not in there}
         assert [found[f"{port}/tcp"] for port in (80, 81, 82)] == [f"0.0.0.0:{first + more}" for more in range(3)]
         assert int(found["90/tcp"].rpartition(":")[2]) > 1023
         chosen = as_root.ok("run", "-d", "-p", f"{first}-{first + 3}:80", "busybox", "sleep", "1000").strip()
@@ -363,6 +369,10 @@ def test_a_port_is_had_once(as_root: Wherry, web: Callable[..., str]) -> None:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with pytest.raises(OSError, match="in use"):
             other.bind(("127.0.0.1", port))
+    with socket.socket(socket.AF_INET6) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError, match="in use"):
+            other.bind(("::1", port))
     as_root.ok("stop", "-t", "0", identity)
     with socket.socket() as other:
         other.bind(("0.0.0.0", port))
@@ -370,6 +380,25 @@ def test_a_port_is_had_once(as_root: Wherry, web: Callable[..., str]) -> None:
         done = as_root("start", identity)
         assert done.code == 1 and f"failed to bind host port 0.0.0.0:{port}/tcp: address already in use" in done.err
     as_root.ok("start", identity)  # any port will do for it
+
+
+def test_connections_that_have_ended_keep_no_port(as_root: Wherry, web: Callable[..., str]) -> None:
+    """Who closes first keeps the port for a minute (TIME_WAIT), here a server of the host and then our own relay."""
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            server.accept()[0].close()
+            assert client.recv(1) == b""
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("0.0.0.0", port))
+    for _ in range(2):
+        identity = web("-p", f"{port}:80")
+        for address in ("127.0.0.1", "[::1]"):
+            assert curl(f"http://{address}:{port}/hostname") == f"{identity[:12]}\n"
+        as_root.ok("rm", "-f", identity)
 
 
 def test_an_address_that_the_host_has_not_is_refused(as_root: Wherry) -> None:

@@ -19,7 +19,6 @@ from wherry.network import addresses, endpoint, ports
 from wherry.network.endpoint import Place
 from wherry.network.firewall import RulesWatch
 from wherry.network.model import (
-    ANY_IPV6,
     Endpoint,
     Network,
     PublishedPort,
@@ -91,7 +90,7 @@ class Sandbox:
         if place is None or place.network.driver != "bridge" or not wanted:
             return
         for one in wanted:
-            hosts = host_addresses(one, place)
+            hosts = host_addresses(one, place, relayed=True)
             check_reach(one, hosts, place)
             if one.first and one.first == one.last:
                 bridges.check_ports(self._engine, one.protocol, hosts, one.first)
@@ -174,7 +173,7 @@ class Sandbox:
             published(held.wanted, address, held.port, place, self._record.id)
             for held in self._held
             for address, _socket in held.sockets
-            if (own.ipv6 or address != ANY_IPV6 or held.wanted.host_ip if ":" in address else own.ipv4)
+            if (own.ipv6 or (own.ipv4 and held.wanted.protocol != "sctp") if ":" in address else own.ipv4)
         ]
         networks.add_ports(self._engine.db, [networks.PortRow(**port.as_dict()) for port in taken])
         self.ports = tuple(taken)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wherry.network.model import Endpoint
     from wherry.network.ports import Held
 
+_IPV6 = "/proc/net/if_inet6"  # is there where the kernel has IPv6, and it is not disabled as a whole
+
 
 def wanted_ports(record: ContainerRecord) -> list[ports.Wanted]:
     """What ``--publish`` and ``--publish-all`` ask for."""
@@ -40,15 +42,19 @@ def wanted_ports(record: ContainerRecord) -> list[ports.Wanted]:
     return found
 
 
-def host_addresses(wanted: ports.Wanted, place: Place) -> tuple[str, ...]:
-    """Where a port is to be taken: as asked, else where the network says, in both families where the container has
-    both."""
+def host_addresses(wanted: ports.Wanted, place: Place, relayed: bool) -> tuple[str, ...]:
+    """Where a port is to be taken: as asked, else where the network says, in both families.
+
+    An IPv6 address leads to a container that has none where bytes can be ``relayed``.
+    """
     if wanted.host_ip:
         return (wanted.host_ip,)
     default = place.network.host_binding
-    if default in ("", ANY_IPV4, ANY_IPV6):
-        return (ANY_IPV4, ANY_IPV6) if place.endpoint.ipv6 else (ANY_IPV4,)
-    return (default,)
+    if default not in ("", ANY_IPV4, ANY_IPV6):
+        return (default,)
+    if place.endpoint.ipv6 or (relayed and wanted.protocol != "sctp" and os.path.exists(_IPV6)):
+        return (ANY_IPV4, ANY_IPV6)
+    return (ANY_IPV4,)
 
 
 def is_relayed(address: str, own: Endpoint) -> bool:
@@ -95,12 +101,14 @@ def relay(engine: Engine, held: Sequence[Held], taken: Sequence[PublishedPort], 
     listeners = []
     for one in held:
         for address, socket in one.sockets:
-            if socket is None or not is_relayed(address, own):
+            if socket is None or one.wanted.protocol == "sctp":
+                continue
+            if not (is_relayed(address, own) or address == ANY_IPV6):  # to which ::1 belongs
                 continue
             for port in taken:
                 if (port.protocol, port.host_ip, port.host_port) == (one.wanted.protocol, address, one.port):
                     if port.protocol == "tcp":
-                        socket.listen(128)
+                        ports.listen(socket)
                     listeners.append((os.dup(socket.fileno()), (port.container_ip, port.container_port)))
     if not listeners:
         return None

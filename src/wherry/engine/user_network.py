@@ -71,7 +71,7 @@ class UserSandbox:
     def _take_ports(self, place: Place) -> None:
         taken: list[PublishedPort] = []
         for wanted in wanted_ports(self._record):
-            hosts = host_addresses(wanted, place)
+            hosts = host_addresses(wanted, place, relayed=False)
             for address in hosts:
                 port = published(wanted, address, wanted.first, place, self._record.id)
                 usermode.check(port)

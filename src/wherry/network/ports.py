@@ -81,11 +81,25 @@ def _bound(protocol: str, address: str, port: int) -> _socket.socket | None:
     try:
         if family == _socket.AF_INET6:
             socket.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
-        socket.bind((address, port))
+        try:
+            socket.bind((address, port))
+        except OSError as error:
+            if protocol != "tcp" or error.errno != errno.EADDRINUSE:
+                raise
+            socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+            socket.bind((address, port))
+            listen(socket)
         return socket
     except OSError:
         socket.close()
         raise
+
+
+def listen(socket: _socket.socket) -> None:
+    """Take connections, and the port, too, when only ended connections keep it (a minute, tcp(7)); raises OSError where
+    somebody else listens."""
+    socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+    socket.listen(128)
 
 
 def _refused(wanted: Wanted, address: str, error: OSError) -> Conflict | InvalidArgument:
