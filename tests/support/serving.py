@@ -168,3 +168,11 @@ def eventually(condition: Any, timeout: float = 20) -> None:
     while not condition():
         assert time.monotonic() < end, f"{condition} stayed false for {timeout} s"
         time.sleep(0.05)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process has let go of everything; until then it may hold locks (kernel/exit.c, do_exit)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True

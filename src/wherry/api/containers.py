@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
+from functools import partial
+
 from aiohttp import web
 
+from wherry.api.again import Truth
 from wherry.api.context import API, body, json_response, nothing, query
 from wherry.api.progress import respond
-from wherry.engine import containers
+from wherry.engine import containers, execs
 from wherry.errors import InvalidArgument
+from wherry.store.locks import is_held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,16 +30,25 @@ def name_of(request: web.Request) -> str:
 
 async def list_all(request: web.Request) -> web.Response:
     """``GET /containers/json``."""
-    asked = query(request)
-    filters = asked.filters()
+    api, asked = request.app[API], query(request)
+    filters, size = asked.filters(), asked.flag("size")
 
-    def look(engine: Engine) -> list[dict[str, Any]]:
+    def look(engine: Engine) -> tuple[list[dict[str, Any]], Truth]:
+        from wherry.container.state import same_until
         from wherry.engine.container_list import select
 
         found = select(engine, filters, everything=asked.flag("all"), last=asked.integer("limit"))
-        return [one.document(size=asked.flag("size")) for one in found]
+        checks = [
+            (is_held, engine.layout.lock(one.row.id), True) for one in found if one.row.status in containers.ALIVE
+        ]
+        truth = Truth(tuple(checks), min([same_until(one.state, time.time_ns()) for one in found], default=0))
+        return [one.document(size=size) for one in found], truth
 
-    return json_response(await request.app[API].read(look))
+    stamp = api.again.now()
+    shown, truth = await api.read(look)
+    if not size and not filters:
+        api.again.remember(request, stamp, truth)
+    return json_response(shown)
 
 
 async def create(request: web.Request) -> web.Response:
@@ -46,14 +61,31 @@ async def create(request: web.Request) -> web.Response:
 
 async def inspect(request: web.Request) -> web.Response:
     """``GET /containers/{name}/json``."""
-    size = query(request).flag("size")
-
-    def look(engine: Engine) -> dict[str, object]:
-        return containers.inspect(engine, name_of(request), size=size)
-
-    found = await request.app[API].read(look)
-    found["ExecIDs"] = request.app[API].execs.of(str(found["Id"])) or None
+    api, size = request.app[API], query(request).flag("size")
+    stamp = api.again.now()
+    found, truth = await api.read(_look, name_of(request), size)
+    found["ExecIDs"] = api.execs.of(found["Id"], found["ExecIDs"] or []) or None
+    if not size:
+        api.again.remember(request, stamp, truth)
     return json_response(found)
+
+
+def _look(engine: Engine, name: str, size: bool) -> tuple[dict[str, Any], Truth]:
+    from wherry.monitor.log_file import lost_lines
+
+    found = containers.inspect(engine, name, size=size)
+    checks: list[Any] = [(_node_name, None, os.uname().nodename)]
+    if found["State"]["Status"] in containers.ALIVE:
+        checks.append((is_held, engine.layout.lock(found["Id"]), True))
+    if execs.any_of(engine, found["Id"]):
+        checks.append((partial(execs.unended, engine), found["Id"], found["ExecIDs"] or []))
+    if found["LogPath"]:
+        checks.append((lost_lines, found["LogPath"], found["Wherry"]["LogLost"]))
+    return found, Truth(tuple(checks))
+
+
+def _node_name(_nothing: None) -> str:
+    return os.uname().nodename
 
 
 async def start(request: web.Request) -> web.Response:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
     from typing import Any
 
+    from wherry.api.again import Again
     from wherry.api.execs import Execs
     from wherry.api.fields import Fields
     from wherry.api.pending import Pending
@@ -36,19 +37,24 @@ _MOST_BODY = 8 << 20  # bytes of a JSON document; archives are streams and have 
 
 class Api:
     """One server's.  ``engine`` is read from threads; ``pending`` are the clients of containers that do not run yet,
-    ``execs`` the commands in containers that were made here."""
+    ``again`` has the answers that are still true, ``execs`` what commands in containers came to just now."""
 
     def __init__(
-        self, engine: Engine, spawner: Spawner, pool: ThreadPoolExecutor, pending: Pending, execs: Execs
+        self, engine: Engine, spawner: Spawner, pool: ThreadPoolExecutor, pending: Pending, again: Again, execs: Execs
     ) -> None:
         self.engine = engine
         self.pending = pending
         self.execs = execs
         self.requests = 0
-        self.last_used = asyncio.get_running_loop().time()
+        self.again = again
+        self.used()
         self._spawner = spawner
         self._pool = pool
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def used(self) -> None:
+        """Somebody has asked for something."""
+        self.last_used = asyncio.get_running_loop().time()
 
     async def read(self, function: Callable[..., T], *arguments: Any) -> T:
         """``function(engine, *arguments)``, in a thread: for what only looks."""

@@ -1,13 +1,9 @@
-"""``/containers/{id}/exec`` and ``/exec``: commands in running containers (Engine API, *Exec*).
-
-What was made here is known here: a command goes on when the server ends, but the next server does not know its id.
-"""
+"""``/containers/{id}/exec`` and ``/exec``: commands in running containers (Engine API, *Exec*)."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import socket
 from contextlib import suppress
 
@@ -20,93 +16,78 @@ from wherry.api.fields import parse
 from wherry.api.relay import MonitorChannel, relay
 from wherry.api.streams import framing
 from wherry.container.keys import detach_keys
-from wherry.errors import Conflict, InvalidArgument, NotFound, WherryError
+from wherry.engine import execs
+from wherry.engine.execs import Exec
+from wherry.errors import Conflict, InvalidArgument, WherryError
 from wherry.monitor.protocol import STDOUT, frame
+from wherry.store.execs import KEPT_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from wherry.api.again import Again
     from wherry.api.context import Api, Routes
     from wherry.api.fields import Fields
 
-_KEPT_SECONDS = 300.0  # how long one can ask for the exit status of a command that has ended (moby, daemon/exec.go)
-_MOST = 10_000
-
-
-class Exec:
-    """One command: what was asked, and how far it is."""
-
-    def __init__(self, container: str, options: dict[str, Any], detach_keys: str) -> None:
-        self.id = secrets.token_hex(32)
-        self.container = container
-        self.options = options
-        self.detach_keys = detach_keys
-        self.pid = 0
-        self.started = False
-        self.exit_code: int | None = None
-        self.channel: MonitorChannel | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """Docker's JSON (``GET /exec/{id}/json``)."""
-        options = self.options
-        entrypoint, *arguments = options["cmd"]
-        return {
-            "ID": self.id,
-            "Running": self.started and self.exit_code is None,
-            "ExitCode": self.exit_code,
-            "ProcessConfig": {
-                "tty": options["tty"],
-                "entrypoint": entrypoint,
-                "arguments": arguments,
-                "privileged": options["privileged"],
-                **({"user": options["user"]} if options["user"] else {}),
-            },
-            "OpenStdin": options["attach_stdin"],
-            "OpenStderr": options["attach_stderr"],
-            "OpenStdout": options["attach_stdout"],
-            "CanRemove": self.exit_code is not None,
-            "ContainerID": self.container,
-            "DetachKeys": self.detach_keys,
-            "Pid": self.pid,
-        }
-
 
 class Execs:
-    """All of them, by id."""
+    """What the monitors of commands have told this server, a moment before it is in the database."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, Exec] = {}
+    def __init__(self, again: Again) -> None:
+        self._again = again
+        self._told: dict[str, Exec] = {}
 
-    def add(self, one: Exec) -> None:
-        """Keep it until some time after its end."""
-        if len(self._known) >= _MOST:
-            raise Conflict("too many commands were made and not started")
-        self._known[one.id] = one
+    def tell(self, one: Exec) -> None:
+        """How it is now; for ever, once it has ended, so it need not be kept for long."""
+        self._told[one.id] = one
+        self._again.changed()
+        if one.exit_code is not None:
+            asyncio.get_running_loop().call_later(KEPT_SECONDS, self._told.pop, one.id, None)
 
-    def get(self, identity: str) -> Exec:
+    async def find(self, api: Api, identity: str) -> Exec:
         """Raises `NotFound`."""
-        found = self._known.get(identity)
-        if found is None:
-            raise NotFound("exec instance", identity)
-        return found
+        found = await api.read(execs.find, identity)
+        return self._told.get(identity, found)
 
-    def of(self, container: str) -> list[str]:
-        """The ids of a container's commands that have not ended."""
-        return [one.id for one in self._known.values() if one.container == container and one.exit_code is None]
+    def of(self, container_id: str, found: list[str]) -> list[str]:
+        """A container's that have not ended, of which the database has ``found``."""
+        told = {one.id: one for one in self._told.values() if one.container_id == container_id}
+        known = [one for one in found if one not in told]
+        return known + [one.id for one in told.values() if one.exit_code is None]
 
-    def ended(self, one: Exec, exit_code: int) -> None:
-        """It is forgotten after a while."""
-        one.exit_code = exit_code
-        one.channel = None
-        asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._known.pop, one.id, None)
+
+def _document(one: Exec) -> dict[str, Any]:
+    """Docker's JSON (``GET /exec/{id}/json``)."""
+    asked = one.asked
+    entrypoint, *arguments = asked["cmd"]
+    return {
+        "ID": one.id,
+        "Running": one.started and one.exit_code is None,
+        "ExitCode": one.exit_code,
+        "ProcessConfig": {
+            "tty": asked["tty"],
+            "entrypoint": entrypoint,
+            "arguments": arguments,
+            "privileged": asked["privileged"],
+            **({"user": asked["user"]} if asked["user"] else {}),
+        },
+        "OpenStdin": asked["attach_stdin"],
+        "OpenStderr": asked["attach_stderr"],
+        "OpenStdout": asked["attach_stdout"],
+        "CanRemove": one.exit_code is not None,
+        "ContainerID": one.container_id,
+        "DetachKeys": asked["detach_keys"],
+        "Pid": one.pid,
+    }
 
 
 def _options(asked: Fields) -> dict[str, Any]:
-    """`wherry.container.exec_options.ExecOptions` as plain values."""
+    """`wherry.container.exec_options.ExecOptions` as plain values, and the keys to detach with."""
     cmd = asked.texts("Cmd")
     if not cmd:
         raise InvalidArgument("No exec command specified")
+    detach_keys(asked.text("DetachKeys"))  # raises what is wrong with them
     return {
         "cmd": cmd,
         "attach_stdin": asked.boolean("AttachStdin"),
@@ -118,6 +99,7 @@ def _options(asked: Fields) -> dict[str, Any]:
         "working_dir": asked.text("WorkingDir"),
         "privileged": asked.boolean("Privileged"),
         "console_size": _console_size(asked),
+        "detach_keys": asked.text("DetachKeys"),
     }
 
 
@@ -134,20 +116,14 @@ def _console_size(asked: Fields) -> tuple[int, int]:
 
 async def create(request: web.Request) -> web.Response:
     """``POST /containers/{name}/exec``."""
-    from wherry.engine.exec import find_running
-
-    api, asked = request.app[API], await document(request)
-    options = _options(asked)
-    row = await api.read(find_running, name_of(request))
-    detach_keys(asked.text("DetachKeys"))  # raises what is wrong with them
-    one = Exec(row.id, options, asked.text("DetachKeys"))
-    api.execs.add(one)
-    return json_response({"Id": one.id}, 201)
+    options = _options(await document(request))
+    return json_response({"Id": await request.app[API].read(execs.create, name_of(request), options)}, 201)
 
 
 async def start(request: web.Request) -> web.StreamResponse:
     """``POST /exec/{id}/start``."""
-    api, one = request.app[API], request.app[API].execs.get(request.match_info["id"])
+    api = request.app[API]
+    one = await api.execs.find(api, request.match_info["id"])
     if one.started:
         raise Conflict(f"exec command {one.id} {'is already running' if one.exit_code is None else 'has already run'}")
     if not raw.upgrades(request):
@@ -164,18 +140,18 @@ async def start(request: web.Request) -> web.StreamResponse:
             await _refuse(connection, error)
             return raw.Taken()
     # what comes is in frames unless the client says that it expects a terminal, whatever the command has
-    bare, stdin = asked.boolean("Tty"), one.options["attach_stdin"]
+    bare, stdin = asked.boolean("Tty"), one.asked["attach_stdin"]
     try:
         # before the command begins, as Docker does: some clients lose output that comes together with the answer
         await raw.accept(request, connection, framing(request, bare))
-        detach = detach_keys(one.detach_keys) if one.options["tty"] and stdin else b""
-        channel = await _begin(api, one, asked, detach=False)
+        detach = detach_keys(one.asked["detach_keys"]) if one.asked["tty"] and stdin else b""
+        one, channel = await _begin(api, one, asked, detach=False)
         said = await relay(connection, channel, terminal=bare, stdin=stdin, detach=detach)
         if said is None:
             api.background(_await_end(api, one, channel))
         else:
             channel.close()
-            api.execs.ended(one, said.get("exited", 126))
+            api.execs.tell(one.replace(exit_code=said.get("exited", 126)))
     except WherryError as error:
         message = f"{errors.text(error)}\r\n".encode()
         with suppress(ConnectionError):
@@ -191,51 +167,50 @@ async def _refuse(connection: raw.RawConnection, error: WherryError) -> None:
     await raw.refuse(connection, errors.status(error), json.dumps({"message": errors.text(error)}).encode())
 
 
-async def _begin(api: Api, one: Exec, asked: Fields, *, detach: bool) -> MonitorChannel:
+async def _begin(api: Api, one: Exec, asked: Fields, *, detach: bool) -> tuple[Exec, MonitorChannel]:
     """Have it started; returns when it runs.  Raises what keeps it from that."""
     from wherry.monitor.protocol import raise_error
 
-    options = dict(one.options)
+    options = {name: value for name, value in one.asked.items() if name != "detach_keys"}
     if asked.has("ConsoleSize"):
         options["console_size"] = _console_size(asked)
     if detach:
         options |= {"detach": True, "attach_stdin": False}
-    one.started = True
+    api.execs.tell(one := one.replace(started=True))
     try:
-        answer = await api.work("execute", one.container, options)
-        one.channel = channel = MonitorChannel(socket.socket(fileno=answer.descriptor))
+        answer = await api.work("execute", one.container_id, options, one.id)
+        channel = MonitorChannel(socket.socket(fileno=answer.descriptor))
         message = await channel.hear()
         if message is None:
             raise WherryError("the command's monitor ended unexpectedly")
         if "error" in message:
             raise_error(message)
-        one.pid = int(message.get("started", 0))
+        api.execs.tell(one := one.replace(pid=int(message.get("started", 0))))
     except WherryError as error:
-        api.execs.ended(one, error.exit_code)
+        api.execs.tell(one.replace(exit_code=error.exit_code))
         raise
     if detach:
         api.background(_await_end(api, one, channel))
-    return channel
+    return one, channel
 
 
 async def _await_end(api: Api, one: Exec, channel: MonitorChannel) -> None:
     async with channel:
         while (message := await channel.hear()) is not None and "exited" not in message:
             continue
-        api.execs.ended(one, message["exited"] if message else 137)
+        api.execs.tell(one.replace(exit_code=message["exited"] if message else execs.KILLED))
 
 
 async def inspect(request: web.Request) -> web.Response:
     """``GET /exec/{id}/json``."""
-    return json_response(request.app[API].execs.get(request.match_info["id"]).describe())
+    api = request.app[API]
+    return json_response(_document(await api.execs.find(api, request.match_info["id"])))
 
 
 async def resize(request: web.Request) -> web.Response:
     """``POST /exec/{id}/resize``."""
-    asked, one = query(request), request.app[API].execs.get(request.match_info["id"])
-    if one.channel is None:
-        raise Conflict(f"exec command {one.id} is not running")
-    await one.channel.say({"resize": [asked.integer("h"), asked.integer("w")]})
+    asked, identity = query(request), request.match_info["id"]
+    await request.app[API].read(execs.resize, identity, asked.integer("h"), asked.integer("w"))
     return nothing(200)
 
 

@@ -17,11 +17,13 @@ from aiohttp import web
 
 from wherry import __version__
 from wherry.api import archives, containers, execs, hosts, images, networks, raw, streams, swarm, system, volumes
+from wherry.api.again import Again, First
 from wherry.api.context import API, Api, version
 from wherry.api.errors import BEGUN, answer_errors
 from wherry.api.pending import Pending
 from wherry.api.tls import Tls
 from wherry.engine.engine import Engine
+from wherry.engine.execs import sweep
 from wherry.errors import InvalidArgument
 from wherry.record import Record
 
@@ -63,7 +65,9 @@ async def _serve(engine: Engine, spawner: Spawner, serving: Serving, ready: Call
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="read") as pool:
-        api = Api(engine, spawner, pool, Pending(), execs.Execs())
+        again = Again(engine.layout.db)
+        api = Api(engine, spawner, pool, Pending(), again, execs.Execs(again))
+        await api.read(sweep)
         runner = web.AppRunner(
             application(api, serving.names),
             access_log=None,
@@ -72,7 +76,7 @@ async def _serve(engine: Engine, spawner: Spawner, serving: Serving, ready: Call
             max_line_size=_MOST_HEADER,
         )
         await runner.setup()
-        listening = [await _listen(runner, listener, serving.ssl_context) for listener in serving.listeners]
+        listening = [await _listen(api, runner, listener, serving.ssl_context) for listener in serving.listeners]
         ready()
         try:
             await _until_idle(api, ending, serving.idle_timeout)
@@ -82,14 +86,18 @@ async def _serve(engine: Engine, spawner: Spawner, serving: Serving, ready: Call
             await runner.cleanup()
 
 
-async def _listen(runner: web.AppRunner, listener: socket.socket, context: ssl.SSLContext | None) -> asyncio.Server:
+async def _listen(
+    api: Api, runner: web.AppRunner, listener: socket.socket, context: ssl.SSLContext | None
+) -> asyncio.Server:
     """Answer on a socket; on TCP, where certificates are there, with TLS."""
     factory = runner.server
     assert factory is not None
-    if context is None or listener.family == socket.AF_UNIX:
-        return await asyncio.get_running_loop().create_server(factory, sock=listener, backlog=_BACKLOG)
-    tls = partial(Tls, context, factory)
-    return await asyncio.get_running_loop().create_server(tls, sock=listener, backlog=_BACKLOG)
+    made: Callable[[], asyncio.Protocol] = factory
+    if listener.family == socket.AF_UNIX:
+        made = lambda: First(api, factory())  # noqa: E731
+    elif context is not None:
+        made = partial(Tls, context, factory)
+    return await asyncio.get_running_loop().create_server(made, sock=listener, backlog=_BACKLOG)
 
 
 async def _until_idle(api: Api, ending: asyncio.Event, idle_timeout: float) -> None:
@@ -129,7 +137,7 @@ async def _use(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     finally:
         api.requests -= 1
-        api.last_used = asyncio.get_running_loop().time()
+        api.used()
 
 
 @web.middleware
@@ -154,6 +162,7 @@ async def _sign(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Api-Version"] = system.API_VERSION
     response.headers["Docker-Experimental"] = "false"
     response.headers["Ostype"] = "linux"
+    request.app[API].again.keep(request, response)
 
 
 async def _hang_ups(app: web.Application) -> AsyncIterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from wherry.api.again import Truth
 from wherry.api.context import API, json_response, query
 from wherry.api.progress import respond
 from wherry.api.volumes import described
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["API_VERSION", "MIN_API_VERSION", "ROUTES"]
 
 
-async def ping(_request: web.Request) -> web.Response:
+async def ping(request: web.Request) -> web.Response:
     """``GET`` and ``HEAD /_ping``.  Builder-Version 1: the client is not to ask for BuildKit."""
     headers = {"Builder-Version": "1", "Swarm": "inactive"}
     headers |= {"Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache"}
-    return web.Response(text="OK", headers=headers)
+    again = request.app[API].again
+    again.remember(request, again.now(), Truth())
+    return web.Response(body=b"OK", content_type="text/plain", charset="utf-8", headers=headers)
 
 
 async def show_version(_request: web.Request) -> web.Response:

@@ -102,12 +102,12 @@ def remove(engine: Engine, _worker: Worker, name: str, force: bool, volumes: boo
     remove(engine, name, force=force, volumes=volumes)
 
 
-def execute(engine: Engine, _worker: Worker, name: str, options: dict[str, Any]) -> Answer:
+def execute(engine: Engine, _worker: Worker, name: str, options: dict[str, Any], exec_id: str) -> Answer:
     """``POST /exec/{id}/start``: the connection to the command's monitor."""
     from wherry.container.exec_options import ExecOptions
     from wherry.engine.exec import begin_exec
 
-    return Answer(None, begin_exec(engine, name, ExecOptions(**options)).channel.detach())
+    return Answer(None, begin_exec(engine, name, ExecOptions(**options), exec_id).channel.detach())
 
 
 def logs(engine: Engine, worker: Worker, name: str, wanted: dict[str, Any]) -> None:

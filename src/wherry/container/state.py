@@ -83,6 +83,7 @@ class State(Record):
         return self.to(EXITED, exit_code=exit_code, finished_at=now, oom_killed=oom_killed, error=error)
 
 
+_SECOND = 1_000_000_000
 _HEALTH = {"starting": " (health: starting)", "healthy": " (healthy)", "unhealthy": " (unhealthy)"}
 
 
@@ -100,6 +101,13 @@ def status_text(state: State, now: int) -> str:
             return f"Exited ({state.exit_code})"
         return f"Exited ({state.exit_code}) {duration_text(now - state.finished_at)} ago"
     return {REMOVING: "Removal In Progress", DEAD: "Dead"}.get(status, "Created")
+
+
+def same_until(state: State, now: int) -> int:
+    """Until when `status_text` says what it says ``now``, at least: both in epoch nanoseconds."""
+    since = state.started_at if state.status in (RUNNING, PAUSED) else state.finished_at
+    step = _SECOND if now - since < 60 * _SECOND else 60 * _SECOND
+    return since + (max(now - since, 0) // step + 1) * step
 
 
 def duration_text(nanoseconds: int) -> str:

@@ -74,7 +74,7 @@ def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
     from wherry.container.inspect import Places
     from wherry.container.inspect import inspect as describe
     from wherry.container.logging import path as log_path
-    from wherry.engine import network_settings
+    from wherry.engine import execs, network_settings
     from wherry.monitor.log_file import lost_lines
     from wherry.store import images
 
@@ -87,6 +87,7 @@ def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
     image = images.get(engine.db, record.image_id) if size else None
     log = log_path(directory, row.id, record.options.log_driver)
     places = Places(
+        exec_ids=tuple(execs.unended(engine, row.id)),
         health=_health(engine, row),
         resolv_conf=f"{directory}/resolv.conf",
         hostname_file=f"{directory}/hostname",
@@ -118,7 +119,7 @@ def _health(engine: Engine, row: ContainerRow) -> Health:
 
 def monitor_lock(engine: Engine, container_id: str, waiting: Callable[[], None] | None = None) -> Lock:
     """The lock that a container's monitor holds for as long as it lives."""
-    return Lock(f"{engine.layout.locks}/{container_id}", waiting=waiting)
+    return Lock(engine.layout.lock(container_id), waiting=waiting)
 
 
 def find(engine: Engine, name: str) -> ContainerRow:

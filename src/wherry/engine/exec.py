@@ -44,10 +44,10 @@ def exec_in(engine: Engine, name: str, options: ExecOptions, streams: Streams) -
     return stay(monitor, streams)
 
 
-def begin_exec(engine: Engine, name: str, options: ExecOptions) -> Monitor:
+def begin_exec(engine: Engine, name: str, options: ExecOptions, exec_id: str = "") -> Monitor:
     """Have a command's monitor start it; how that goes, and its output, come on the monitor's channel.
 
-    Raises `NotFound`, `Conflict`.
+    ``exec_id`` is that of one that `wherry.engine.execs` has made.  Raises `NotFound`, `Conflict`.
     """
     with _new_monitor(engine) as monitor:
         from wherry.engine.containers import load  # the monitor has no use for it
@@ -58,9 +58,22 @@ def begin_exec(engine: Engine, name: str, options: ExecOptions) -> Monitor:
         except WherryError:
             find_running(engine, row.id)  # if it was removed meanwhile, that is what there is to say
             raise
+        directory = ""
+        if exec_id:
+            _note_start(engine, details, exec_id)
+            details["exec_id"], directory = exec_id, engine.layout.exec(exec_id)
         title = f"{engine.layout.run_container(row.id)}/exec"
-        monitor.begin(Job(options.tty, options.attach_stdin and not options.detach, None, details, title))
+        monitor.begin(Job(options.tty, options.attach_stdin and not options.detach, None, details, title, directory))
     return monitor
+
+
+def _note_start(engine: Engine, details: dict[str, Any], exec_id: str) -> None:
+    from wherry.store import events, execs
+
+    with engine.db.transaction():
+        execs.begin(engine.db, exec_id)
+        action, image, labels = f"exec_start: {details['command']}", details["image"], details["labels"]
+        events.record_container(engine.db, action, details["id"], image, labels, {"execID": exec_id})
 
 
 def _leave(number: int, _frame: object) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wherry.monitor.supervise import Supervisor
     from wherry.runtime.create import Stdio
     from wherry.runtime.process import Process
+    from wherry.store.locks import Lock
 
 _DYING = (errno.ECHILD, errno.ESRCH, errno.ENOMEM)  # of entering a pid namespace whose first process is being killed
 _DYING_SECONDS = 5
@@ -40,15 +41,20 @@ class Execution:
     def __init__(self, engine: Engine, details: dict[str, Any]) -> None:
         self._engine = engine
         self._details = details
-        self._exec_id = os.urandom(32).hex()
+        self._known = "exec_id" in details  # to others, who ask by it and were told of the beginning
+        self._exec_id = details.get("exec_id") or os.urandom(32).hex()
         self._exit_code = -1
-        self._told = False  # that it began
+        self._failed = 0  # the exit status of one that could not be started
+        self._told = self._known  # that it began
+        self._lock: Lock | None = None
 
     def create(self, stdio: Stdio) -> ExecutedProcess:
         """Inside the container, up to its first instruction.
 
         Raises `Conflict` when the container has ended; anything else that cannot be is `CannotInvoke`, as in Docker.
         """
+        if self._known:
+            self._lock = self._settle()
         pidfd = self._open()
         try:
             try:
@@ -68,6 +74,18 @@ class Execution:
         except BaseException:
             os.close(pidfd)
             raise
+
+    def _settle(self) -> Lock:
+        """A directory for a socket and a lock, by which others see that this process lives."""
+        from wherry.store.layout import make_private
+        from wherry.store.locks import Lock
+
+        layout = self._engine.layout
+        make_private(layout.execs)
+        make_private(layout.exec(self._exec_id))
+        lock = Lock(layout.exec_lock(self._exec_id))
+        lock.acquire()
+        return lock
 
     def _open(self) -> int:
         try:
@@ -118,10 +136,12 @@ class Execution:
 
     def watch(self, _pid: int, supervisor: Supervisor) -> None:
         """Tell of its beginning, unless it ends at once: then that waits until nobody waits for the command."""
-        supervisor.later(_TELL_SECONDS, lambda: self._tell(self._began()))
+        if not self._known:
+            supervisor.later(_TELL_SECONDS, lambda: self._tell(self._began()))
 
     def failed(self, error: BaseException | None) -> None:
         """Whoever waits is told by the monitor."""
+        self._failed = error.exit_code if isinstance(error, WherryError) else WherryError.exit_code
 
     def exited(self, exit_code: int, oom_killed: bool) -> None:
         """Whoever waits is told by the monitor."""
@@ -138,6 +158,12 @@ class Execution:
 
         if self._exit_code >= 0:
             self._tell(self._began() | {"exec_die": {"exitCode": str(self._exit_code)}})
+        elif self._known:
+            self._tell({})
+        if self._lock is not None:
+            from wherry.engine.clean import remove_tree
+
+            remove_tree(self._engine.layout.exec(self._exec_id))
         precompiled.refresh()
 
     def _began(self) -> dict[str, dict[str, str]]:
@@ -157,8 +183,18 @@ class Execution:
                 for action, more in actions.items():
                     more["execID"] = self._exec_id
                     record_container(db, action, details["id"], details["image"], details["labels"], more)
+                if self._known:
+                    self._write_end()
         except WherryError:
             return  # a database that is full or busy is no reason to end a command
+
+    def _write_end(self) -> None:
+        from time import time
+
+        from wherry.store import execs
+
+        exit_code = self._exit_code if self._exit_code >= 0 else self._failed
+        execs.end(self._engine.db, self._exec_id, exit_code, int(time()))
 
 
 def cgroup_of(engine: Engine, spec: dict[str, Any]) -> Cgroup:

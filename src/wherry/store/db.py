@@ -92,6 +92,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE layers ADD COLUMN unfit TEXT NOT NULL DEFAULT ''",
     ),
     ("ALTER TABLE containers ADD COLUMN boot TEXT NOT NULL DEFAULT ''",),
+    (
+        """CREATE TABLE execs (id TEXT PRIMARY KEY, container_id TEXT NOT NULL, asked TEXT NOT NULL,
+           started INTEGER NOT NULL, exit_code INTEGER, ended INTEGER NOT NULL) WITHOUT ROWID""",
+        "CREATE INDEX execs_container ON execs(container_id)",
+        "CREATE TRIGGER execs_kept AFTER DELETE ON containers BEGIN DELETE FROM execs WHERE container_id = old.id; END",
+    ),
 )
 """Statement by statement, what makes schema version N+1 out of version N.  Entries are only ever added at the end."""
 

@@ -23,6 +23,7 @@ class Layout:
         "containers",
         "db",
         "erofs",
+        "execs",
         "index",
         "ingest",
         "layers",
@@ -51,6 +52,7 @@ class Layout:
         self.locks = run + "/locks"
         self.run_containers = run + "/containers"
         self.netns = run + "/netns"
+        self.execs = run + "/execs"
 
     def ensure(self) -> None:
         """Makes the directories that are missing.  Cheap when nothing is.
@@ -71,7 +73,7 @@ class Layout:
 
     def _directories(self) -> tuple[str, ...]:
         kept = (self.blobs, self.blobs + "/sha256", self.ingest, self.layers, self.containers, self.volumes, self.cache)
-        return (*kept, self.locks, self.run_containers, self.netns)
+        return (*kept, self.locks, self.run_containers, self.execs, self.netns)
 
     def container(self, container_id: str) -> str:
         """The directory of one container that survives a reboot."""
@@ -80,6 +82,18 @@ class Layout:
     def run_container(self, container_id: str) -> str:
         """The directory of one container that does not survive a reboot."""
         return f"{self.run_containers}/{container_id}"
+
+    def lock(self, container_id: str) -> str:
+        """The lock that a container's monitor holds."""
+        return f"{self.locks}/{container_id}"
+
+    def exec(self, exec_id: str) -> str:
+        """The directory of the monitor of a command that has an id; there while the command runs."""
+        return f"{self.execs}/{exec_id}"
+
+    def exec_lock(self, exec_id: str) -> str:
+        """The lock that the monitor of a command holds."""
+        return f"{self.execs}/{exec_id}/lock"
 
     def volume(self, name: str) -> str:
         """The directory that a volume's ``_data`` is in."""

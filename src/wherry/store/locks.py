@@ -77,6 +77,21 @@ class Lock:
         self.release(remove=not self._shared)
 
 
+def is_held(path: str) -> bool:
+    """Whether another process holds the lock ``path``."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+
+
 def is_named(fd: int, path: str) -> bool:
     """Whether ``path`` is still the name of the open file ``fd``."""
     try:

@@ -69,7 +69,7 @@ def test_another_users_directory_is_not_taken_for_ones_own(
 
 
 def test_run_directories_come_back_after_a_reboot(layout: Layout) -> None:
-    for path in (layout.locks, layout.run_containers, layout.netns):
+    for path in (layout.locks, layout.run_containers, layout.execs, layout.netns):
         os.rmdir(path)
     os.rmdir(layout.run)
     layout.ensure()
