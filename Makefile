@@ -1,16 +1,18 @@
 # make test    everything, with the Debian packages that the tests need installed where that is possible
 # make check   format, lint, types, architecture and unit tests: under a minute
+# make survive the tests of what must be survived (kills, races, full disks, lost power), TIMES=20 times in a row
 # make demo    an image out of this system's own packages, run with limits; no registry, no network
 # make bench   against docker, podman, runc and crun where installed; writes bench/results and the README's table
 # make format  let ruff rewrite what it can
 # make index   the table in docs/decisions/README.md
 .POSIX:
-.PHONY: test check lint demo bench format packages index clean help
+.PHONY: test check lint survive demo bench format packages index clean help
 
 ENV = .venv
 RUN = $(ENV)/bin/python -m
 CODE = src tests tools bench
 WORKERS = auto
+TIMES = 20
 PYTEST = $(RUN) pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadgroup
 
 help:
@@ -33,6 +35,9 @@ check: lint
 
 test: lint packages
 	@$(PYTEST) --leaks tests
+
+survive: $(ENV)/ready packages
+	@for time in $$(seq $(TIMES)); do echo "$$time of $(TIMES)"; $(PYTEST) --leaks -m survival tests || exit 1; done
 
 demo:
 	@sh demo/run

@@ -36,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(*names): what of tests/skips.toml the test cannot do without")
     config.addinivalue_line("markers", "keeps: the test leaves containers behind on purpose; no look for leaks")
+    config.addinivalue_line("markers", "survival: kills, races, full disks, lost power; `make survive` repeats these")
     if not hasattr(config, "workerinput"):
         users.ensure_account()
         places.sweep()

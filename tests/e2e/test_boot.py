@@ -16,6 +16,7 @@ import pytest
 from support import images, leaks
 from support.command import Wherry, kill_and_wait
 
+pytestmark = pytest.mark.survival
 POLICIES = ("always", "unless-stopped", "on-failure", "no")
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 
 import pytest
 
 from support import images, leaks
-from support.command import Wherry, kill_and_wait
+from support.command import Wherry, kill_and_wait, wait_for
 
+pytestmark = pytest.mark.survival
 GONE = "0" * 63 + "1"
 
 
@@ -96,6 +98,95 @@ def test_a_monitor_that_was_killed(store: Wherry) -> None:
     repaired(store, "container two is said to be running, but its monitor is gone")
     store.ok("start", "two")
     store.ok("rm", "-f", "one", "two")
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("lost", [False, True], ids=["", "run-root-lost"])
+def test_frozen_processes_that_nobody_watches(wherry_as: Callable[..., Wherry], lost: bool) -> None:
+    """A signal does not end what a control group of version 1 has frozen: who finds it lets it go on for that."""
+    box = wherry_as()
+    box.load(images.busybox().docker_archive(box.directory / "image.tar", "busybox:latest"))
+    box.ok("run", "-d", "--name", "one", "busybox", "sh", "-c", "sleep 60 & exec sleep 60")
+    container, pid = identity(box), int(box.ok("inspect", "-f", "{{.State.Pid}}", "one"))
+    box.ok("pause", "one")
+    kill_and_wait(parent_of(pid))
+    if lost:
+        shutil.rmtree(box.run_root / "containers" / container)
+        box.ok("ps", "-a")
+        repaired(box, f"control group of a container that does not run: {container}")
+    else:
+        repaired(box, "container one is said to be paused, but its monitor is gone")
+    wait_for(lambda: not leaks.alive(pid))
+    assert leaks.processes_of(box.directory) == []
+    assert leaks.cgroups_of({container}) == []
+    box.ok("rm", "one")
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("command", ["ps -a", "rm -f one", "start one", "stop one", "system prune -f"])
+def test_what_uses_a_frozen_container_next_ends_it(wherry_as: Callable[..., Wherry], command: str) -> None:
+    box = wherry_as()
+    box.load(images.busybox().docker_archive(box.directory / "image.tar", "busybox:latest"))
+    box.ok("run", "-d", "--name", "one", "busybox", "sleep", "60")
+    pid = int(box.ok("inspect", "-f", "{{.State.Pid}}", "one"))
+    box.ok("pause", "one")
+    kill_and_wait(parent_of(pid))
+    box.ok(*command.split())
+    wait_for(lambda: not leaks.alive(pid))
+    assert box.ok("system", "check") == ""
+    box("rm", "-f", "one")
+
+
+def parent_of(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def test_volumes_and_their_files(store: Wherry) -> None:
+    """Files that no row tells of are listed again, never swept away; those of a volume that is half removed go."""
+    store.ok("run", "--rm", "-v", "known:/data", "busybox", "touch", "/data/file")
+    execute(store, "DELETE FROM volumes WHERE name = 'known'")
+    half = store.root / "volumes" / ".removing-0123456789abcdef"
+    half.mkdir()
+    (half / "file").touch()
+    for path in (half, half / "file"):
+        own(store, path)
+    repaired(
+        store, "a volume that nobody finishes removing", "files of a volume that the database does not know: known"
+    )
+    assert not half.exists()
+    assert store.ok("run", "--rm", "-v", "known:/data", "busybox", "ls", "/data") == "file\n"
+    store.ok("volume", "rm", "known")
+    store.ok("rm", "one")
+
+
+@pytest.mark.needs("root", "iproute2")
+@pytest.mark.parametrize("verb", ["connect", "disconnect"])
+def test_a_network_that_a_container_is_half_in(wherry_as: Callable[..., Wherry], verb: str) -> None:
+    """Whoever was connecting it was killed: another attempt works, and so does mending."""
+    box = wherry_as()
+    box.load(images.busybox().docker_archive(box.directory / "image.tar", "busybox:latest"))
+    box.ok("network", "create", "net")
+    for again in (True, False):
+        container = f"one-{again}"
+        box.ok("run", "-d", "--name", container, "--network", "net", "busybox", "sleep", "60")
+        state = 2 if verb == "connect" else 3
+        execute(box, "UPDATE endpoints SET active = ? WHERE active = 1", state)
+        if verb == "disconnect":
+            for link in leaks.interfaces_of(box.directory):
+                if link.startswith("wv"):
+                    subprocess.run(["ip", "link", "delete", link], check=True)
+        if again:
+            box.ok("network", verb, "net", container)
+        else:
+            repaired(box, f"container {container} is half in network net")
+        shown = box.ok("inspect", "-f", "{{json .NetworkSettings.Networks}}", container)
+        assert ("net" in shown) == (again and verb == "connect"), shown
+        assert box.ok("system", "check") == ""
+        addresses = box.ok("exec", container, "ip", "-o", "-4", "address")
+        assert ("eth" in addresses) == (again and verb == "connect"), addresses
+        box.ok("rm", "-f", container)
+    box.ok("network", "rm", "net")
 
 
 @pytest.mark.needs("root")

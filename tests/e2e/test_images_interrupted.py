@@ -19,6 +19,8 @@ from support.faulty import Exchange, Faulty
 from support.images import Image, Layer
 from support.registry import Registry
 
+pytestmark = pytest.mark.survival
+
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> images.Built:

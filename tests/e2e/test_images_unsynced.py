@@ -19,6 +19,7 @@ from support.command import Wherry
 from support.images import Image, Layer
 from support.registry import Registry
 
+pytestmark = pytest.mark.survival
 OTHER_BOOT = "00000000-1111-2222-3333-444444444444"
 
 

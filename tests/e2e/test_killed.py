@@ -14,7 +14,7 @@ import pytest
 from support import leaks
 from support.command import Wherry, kill_and_wait, wait_for
 
-pytestmark = pytest.mark.needs("root", "strace")
+pytestmark = [pytest.mark.survival, pytest.mark.needs("root", "strace")]
 
 POINTS = [
     *[("mkdir", number) for number in range(1, 16)],

@@ -277,6 +277,7 @@ def test_attach_gives_signals_and_the_exit_status(box: Wherry) -> None:
     box.ok("rm", container)
 
 
+@pytest.mark.survival
 def test_a_killed_client_does_the_container_no_harm(box: Wherry) -> None:
     container = detached(box, "busybox", "sh", "-c", TICKS)
     process = box.popen("attach", container)
@@ -353,6 +354,7 @@ def test_port(box: Wherry) -> None:
 # -- two at once, and SIGKILL
 
 
+@pytest.mark.survival
 def test_many_start_one_container(box: Wherry) -> None:
     """Each succeeds, and it runs once."""
     container = name()
@@ -369,6 +371,7 @@ def test_many_start_one_container(box: Wherry) -> None:
     box.ok("rm", "-f", container)
 
 
+@pytest.mark.survival
 def test_start_and_remove_at_once(box: Wherry) -> None:
     for _ in range(3):
         container = name()
@@ -381,6 +384,7 @@ def test_start_and_remove_at_once(box: Wherry) -> None:
             box.ok("rm", "-f", container)
 
 
+@pytest.mark.survival
 def test_stop_and_remove_at_once(box: Wherry) -> None:
     container = detached(box, "busybox", "sleep", "60")
     stop, remove = box.popen("stop", "-t", "0", container), box.popen("rm", "-f", container)
@@ -389,6 +393,7 @@ def test_stop_and_remove_at_once(box: Wherry) -> None:
     assert state(box, container) == ""
 
 
+@pytest.mark.survival
 def test_a_client_that_does_not_read_keeps_nobody_from_removing(box: Wherry) -> None:
     container = detached(box, "busybox", "sh", "-c", "sleep 0.5; yes")
     process = box.popen("attach", container)
@@ -401,6 +406,7 @@ def test_a_client_that_does_not_read_keeps_nobody_from_removing(box: Wherry) -> 
     assert process.returncode == 137
 
 
+@pytest.mark.survival
 def test_many_rename_to_one_name(box: Wherry) -> None:
     many, wanted = [detached(box, "busybox", "sleep", "60") for _ in range(3)], name()
     racing = [box.popen("rename", one, wanted) for one in many]
@@ -418,6 +424,7 @@ POINTS = [
 ]
 
 
+@pytest.mark.survival
 @pytest.mark.needs("root", "strace")
 @pytest.mark.parametrize(("command", "call", "number"), POINTS, ids=lambda value: str(value))
 def test_a_killed_command_leaves_a_defined_state(
@@ -442,6 +449,7 @@ def test_a_killed_command_leaves_a_defined_state(
         wait_for(lambda parent=parent: set(os.listdir(parent)) <= known)
 
 
+@pytest.mark.survival
 @pytest.mark.needs("root")
 def test_the_monitor_of_a_paused_container_is_killed(as_root: Wherry) -> None:
     container = detached(as_root, "busybox", "sleep", "60")

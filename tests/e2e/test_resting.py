@@ -224,6 +224,7 @@ def test_another_version_is_installed_meanwhile(tmp_path: Path) -> None:
         shutil.rmtree(directory)
 
 
+@pytest.mark.survival
 @pytest.mark.needs("root", "strace")
 @pytest.mark.parametrize(
     "point", ["memfd_create:1", "memfd_create:2", "execve:3", "execve:4", "pread64:12", "close:30"]
@@ -246,6 +247,31 @@ def _state(box: Wherry, name: str) -> Result:
     return box("ps", "-a", "--filter", f"name=^{name}$", "--format", "{{.State}}")
 
 
+@pytest.mark.survival
+@pytest.mark.needs("root", "strace")
+@pytest.mark.parametrize("point", ["recvfrom:1", "openat:2", "pread64:1", "pread64:8", "sendto:1", "pwrite64:1"])
+@pytest.mark.parametrize("command", ["pause", "stop -t 0", "rm -f"])
+def test_a_monitor_that_is_killed_while_it_wakes(eager: Copied, command: str, point: str) -> None:
+    """Whoever woke it is told of the end; the container has ended, or is gone if that was asked for."""
+    name, monitor = resting(eager, "busybox", "sleep", "300")
+    pid = int(eager.ok("inspect", "-f", "{{.State.Pid}}", name))
+    call, number = point.split(":")
+    inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
+    with subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(monitor), *inject]) as tracer:
+        wait_for(lambda: f"TracerPid:\t{tracer.pid}\n" in Path(f"/proc/{monitor}/status").read_text())
+        try:
+            result = eager(*command.split(), name)
+        finally:
+            tracer.terminate()
+    assert result.code in ((0, 1) if command == "pause" else (0,)), str(result)
+    if not leaks.alive(monitor):
+        wait_for(lambda: _state(eager, name).out == ("" if command == "rm -f" else "exited\n"))
+        wait_for(lambda: not leaks.alive(pid))
+    eager("rm", "-f", name)
+    wait_for(lambda: eager.ok("system", "check") == "")
+
+
+@pytest.mark.survival
 def test_a_resting_monitor_that_is_killed(eager: Copied) -> None:
     name, monitor = resting(eager, "busybox", "sleep", "300")
     kill_and_wait(monitor)

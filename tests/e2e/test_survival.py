@@ -6,8 +6,10 @@ A run samples the points at which it kills; the seed is in the test's name, and 
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import re
 import sqlite3
 import subprocess
 import sys
@@ -21,6 +23,7 @@ import pytest
 from support import images, leaks
 from support.command import Wherry, kill_and_wait, wait_for
 
+pytestmark = pytest.mark.survival
 EVERYTHING = bool(os.environ.get("WHERRY_EVERYTHING"))
 SEED = os.environ.get("WHERRY_SEED") or (os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex)[:8]
 DEFINED = ("created", "running", "restarting", "paused", "exited")
@@ -30,11 +33,29 @@ CALLS = {
     "bind": 2, "setsid": 3, "pivot_root": 1, "write": 12, "rename": 2, "epoll_wait": 4,
 }  # fmt: skip
 BRIEF = ("busybox", "sleep", "3")  # strace stays until everything that it follows has ended
-VERBS = ("run", "start", "stop", "restart", "rm", "exec", "kill", "update")
+VERBS = ("run", "start", "stop", "restart", "rm", "exec", "kill", "update", "create", "pause", "unpause", "rename",
+         "commit", "cp", "connect", "disconnect", "volume")  # fmt: skip
+MENDED = ("connect", "disconnect", "volume")  # what they leave half done, `system check --repair` finishes
+WATCHED = ("stop", "restart", "kill", "pause", "unpause", "update", "connect", "disconnect")
+MONITOR_CALLS = {
+    "sendto": 12,
+    "recvfrom": 4,
+    "write": 4,
+    "pwrite64": 8,
+    "rmdir": 8,
+    "unlink": 2,
+    "openat": 12,
+    "clone": 2,
+}
 
 
 def points() -> list[tuple[str, str, int]]:
     every = [(verb, call, number) for verb in VERBS for call, most in CALLS.items() for number in range(1, most + 1)]
+    return every if EVERYTHING else sorted(random.Random(SEED).sample(every, 12))
+
+
+def monitor_points() -> list[tuple[str, str, int]]:
+    every = [(verb, call, n) for verb in WATCHED for call, most in MONITOR_CALLS.items() for n in range(1, most + 1)]
     return every if EVERYTHING else sorted(random.Random(SEED).sample(every, 8))
 
 
@@ -54,7 +75,76 @@ def commands(verb: str, container: str) -> tuple[str, ...]:
         "restart": ("restart", "-t", "0", container),
         "rm": ("rm", "-f", container),
         "update": ("update", "--restart", "always", "--pids-limit", "50", container),
+        "create": ("create", "--name", container, "-v", f"{container}:/etc", *BRIEF),
+        "rename": ("rename", container, f"{container}-2"),
+        "commit": ("commit", container, container),
+        "cp": ("cp", f"{container}:/bin/busybox", "-"),
+        "connect": ("network", "connect", container, container),
+        "disconnect": ("network", "disconnect", container, container),
+        "volume": ("volume", "rm", container),
     }.get(verb, (verb, container))
+
+
+class Stage:
+    """What a verb is about: a container, and a network and a volume of its name where it is about those."""
+
+    def __init__(self, box: Wherry, verb: str) -> None:
+        self.box, self.verb, self.name = box, verb, name()
+        if verb in ("connect", "disconnect"):
+            box.ok("network", "create", self.name)
+        if verb == "volume":
+            box.ok("volume", "create", self.name)
+            (box.root / "volumes" / self.name / "_data" / "file").touch()
+        if verb not in ("run", "create"):
+            network = ("--network", self.name) if verb == "disconnect" else ()
+            box.ok("run", "-d", "-p", "80", *network, "--name", self.name, *BRIEF)
+        if verb == "start":
+            box.ok("stop", "-t", "0", self.name)
+        if verb == "unpause":
+            box.ok("pause", self.name)
+
+    def end(self) -> None:
+        """Whatever has become of it is a defined state; it can be removed, and then nothing is left."""
+        box = self.box
+        called = f"{self.name}-2" if self.verb == "rename" and state(box, f"{self.name}-2") else self.name
+        found = state(box, called)
+        assert found in ("", *DEFINED)
+        box.ok("ps", "-a")  # sweeps
+        if self.verb in MENDED:
+            wait_for(lambda: box("system", "check", "--repair").code == 0, 10, step=0.2)
+        assert_agreement(box)
+        identity = box.ok("inspect", "-f", "{{.Id}}", called).strip() if found else ""
+        if found:
+            box.ok("rm", "-f", called)
+        box("volume", "rm", self.name)
+        if self.verb in ("connect", "disconnect"):
+            box.ok("network", "rm", self.name)
+        if self.verb == "commit":
+            box("rmi", self.name)
+        assert box.ok("run", "--rm", "--name", self.name, "busybox", "echo", "fine") == "fine\n"  # the name is free
+        is_settled(box, *([identity] if identity else []))
+
+
+def assert_agreement(box: Wherry) -> None:
+    """Interfaces and published ports are what the database says: nothing else answers, and everything does."""
+
+    def differences() -> list[str]:
+        with closing(sqlite3.connect(f"file:{box.root}/wherry.db?mode=ro", uri=True)) as db:
+            endpoints = [
+                json.loads(record).get("host_interface", "")
+                for (record,) in db.execute(
+                    "SELECT e.record FROM endpoints e JOIN containers c ON c.id = e.container_id "
+                    "WHERE e.active AND c.status IN ('running', 'paused') AND e.record != ''"
+                )
+            ]
+            ports = {str(port) for (port,) in db.execute("SELECT host_port FROM ports")}
+        found = [f"no {one}" for one in endpoints if one and not os.path.exists(f"/sys/class/net/{one}")]
+        table = leaks.table_of(box.directory)
+        listed = subprocess.run(["nft", "list", "table", "inet", table], capture_output=True, text=True, check=False)
+        open_ = set(re.findall(r"(?:tcp|udp) \. (\d+) :", listed.stdout)) if table else set()
+        return found + sorted(f"port {one}" for one in open_ ^ ports)
+
+    wait_for(lambda: not differences(), 10, step=0.2)  # a monitor may be in the middle of it
 
 
 def is_settled(box: Wherry, *gone: str) -> None:
@@ -75,26 +165,47 @@ def is_settled(box: Wherry, *gone: str) -> None:
         assert leaks.cgroups_of({container}) == []
 
 
-@pytest.mark.needs("root", "strace")
+@pytest.mark.needs("root", "strace", "nft")
 @pytest.mark.parametrize("point", points(), ids=lambda point: f"{SEED}-{'-'.join(map(str, point))}")
 def test_sigkill_at_any_point(as_root: Wherry, point: tuple[str, str, int]) -> None:
     """Whichever process makes the call first is the one that dies: the command, the monitor, or the container's own."""
     verb, call, number = point
-    container = name()
-    if verb != "run":
-        as_root.ok("run", "-d", "--name", container, *BRIEF)
-    if verb == "start":
-        as_root.ok("stop", "-t", "0", container)
+    stage = Stage(as_root, verb)
     inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
     traced = Wherry(as_root.directory, prefix=("strace", "-f", "-qq", "-o", "/dev/null", *inject))
-    traced(*commands(verb, container), timeout=60)
-    found = state(as_root, container)
-    assert found in ("", *DEFINED)
-    identity = as_root.ok("inspect", "-f", "{{.Id}}", container).strip() if found else ""
-    if found:
-        as_root.ok("rm", "-f", container)
-    assert as_root.ok("run", "--rm", "--name", container, "busybox", "echo", "fine") == "fine\n"  # the name is free
-    is_settled(as_root, *([identity] if identity else []))
+    traced(*commands(verb, stage.name), timeout=60)
+    stage.end()
+
+
+@pytest.mark.needs("root", "strace", "nft")
+@pytest.mark.parametrize("point", monitor_points(), ids=lambda point: f"{SEED}-{'-'.join(map(str, point))}")
+def test_sigkill_of_the_monitor_at_any_point(as_root: Wherry, point: tuple[str, str, int]) -> None:
+    """In the middle of what a command has asked of it, or of its container's end."""
+    verb, call, number = point
+    stage = Stage(as_root, verb)
+    pid = int(as_root.ok("inspect", "-f", "{{.State.Pid}}", stage.name))
+    monitor = parent(pid)
+    inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
+    with subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(monitor), *inject]) as tracer:
+        wait_for(lambda: f"TracerPid:\t{tracer.pid}\n" in Path(f"/proc/{monitor}/status").read_text())
+        try:
+            result = as_root(*commands(verb, stage.name), timeout=60)
+        finally:
+            tracer.terminate()
+    assert "internal error" not in result.err, str(result)
+    if not leaks.alive(monitor):
+        wait_for(lambda: state(as_root, stage.name) in ("", "running", "exited"))
+        assert state(as_root, stage.name) != "running" or parent(pid) != monitor  # or it was restarted by another
+        wait_for(lambda: not leaks.alive(pid))
+    stage.end()
+
+
+def parent(pid: int) -> int:
+    """0 for a process that is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except FileNotFoundError:
+        return 0
 
 
 @pytest.mark.parametrize(

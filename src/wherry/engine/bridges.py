@@ -15,7 +15,7 @@ import os
 import time
 
 from wherry.engine.places import DEFAULT, has_idle_bridge
-from wherry.errors import NotFound, WherryError
+from wherry.errors import Forbidden, NotFound, NotSupported, WherryError
 from wherry.linux.netlink import Socket
 from wherry.network import bridge
 from wherry.network.firewall import Firewall, table_name
@@ -241,6 +241,17 @@ def rebuild(engine: Engine) -> None:
         used = [from_row(row) for row in networks.list_all(engine.db) if row.id in ids]
         ports = [PublishedPort(**row.as_dict()) for row in networks.ports(engine.db)]
         firewall(engine).rebuild([network for network in used if network.bridge], ports)
+
+
+def tidy(engine: Engine) -> None:
+    """Make the rules anew after somebody was killed who may have been about to take some away: an address that another
+    container gets must not come with the ports of the one before."""
+    if engine.rootless or not any(from_row(row).bridge for row in networks.list_all(engine.db)):
+        return
+    try:
+        rebuild(engine)
+    except (Forbidden, NotSupported):
+        return  # there are none, then
 
 
 def close_firewall(engine: Engine, network: Network, ports: Iterable[PublishedPort]) -> None:

@@ -1,10 +1,13 @@
-"""What `wherry system check` looks for among images: what was being made when its maker died, what is gone."""
+"""What `wherry system check` looks for among images and volumes: what was being made or removed when whoever did died,
+what is gone."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
 
+from wherry.engine import volume_objects
 from wherry.engine.problem import Problem
 from wherry.engine.unpack import in_store
 from wherry.store import gc, images
@@ -47,6 +50,24 @@ def _sweep(engine: Engine) -> None:
             sweep(engine)
 
     in_store(engine, work)
+
+
+def volumes(engine: Engine) -> Iterator[Problem]:
+    """Volumes that are half removed, or that only the disk knows of."""
+    suspects = volume_objects.abandoned(engine)
+    if suspects:
+        time.sleep(_MOMENT)  # somebody may just have put it aside
+    for path in sorted({*suspects} & {*volume_objects.abandoned(engine)}):
+        yield Problem(f"a volume that nobody finishes removing: {path}", volume_objects.sweep, (engine,))
+    for name in volume_objects.unknown(engine):
+        yield Problem(
+            f"files of a volume that the database does not know: {name}; mended, it is listed again",
+            volume_objects.adopt,
+            (engine, name),
+        )
+
+
+_MOMENT = 0.2
 
 
 def layers(engine: Engine) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from wherry.engine import bridges
+from wherry.engine import bridges, connections
 from wherry.engine.containers import ALIVE, monitor_lock
 from wherry.engine.problem import Problem
 from wherry.errors import Forbidden, NotSupported
@@ -98,6 +98,18 @@ def ids(engine: Engine) -> Iterator[Problem]:
             continue
         if row.id_base and not row.id_base <= owner < row.id_base + containers.ID_COUNT:
             yield Problem(f"container {row.name} has the ids from {row.id_base}, but its files belong to {owner}")
+
+
+def places(engine: Engine) -> Iterator[Problem]:
+    """Running containers that somebody was about to connect to a network, or to disconnect, when he was killed."""
+    for row in connections.left(engine):
+        container = containers.get(engine.db, row.container_id).name
+        network = store_networks.find(engine.db, row.network_id).name
+        yield Problem(
+            f"container {container} is half in network {network}; mended, it is not connected to it",
+            connections.finish_left,
+            (engine, row.container_id),
+        )
 
 
 def networks(engine: Engine) -> Iterator[Problem]:

@@ -1,7 +1,8 @@
 """``docker network connect`` and ``disconnect``: a container's places change while it runs, or before it does.
 
 A running container's interface is made or removed here, not by its monitor, which looks in the database for what there
-is to undo.
+is to undo.  Whoever does holds a lock of the container's; an endpoint that is half connected while nobody does, because
+a command was killed over it, is taken out by the next one (`finish_left`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from wherry.network import endpoint
 from wherry.network.endpoint import Inside
 from wherry.network.model import PublishedPort, endpoint_from, from_row
 from wherry.store import containers, networks
+from wherry.store.locks import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,12 +46,18 @@ def connect(engine: Engine, option: NetworkOption, container: str) -> None:
     for link in settings.links:
         find_container(engine, link.partition(":")[0])
     new = places.new_endpoint(network.id, record.id, settings)
-    if any(one.network_id == network.id for one in networks.endpoints_of(engine.db, record.id)):
-        raise Forbidden(f"endpoint with name {record.name} already exists in network {network.name}")
     if row.status not in ALIVE or row.status == "restarting":
+        _check_new(engine, record, network)
         networks.add_endpoint(engine.db, new)
         return
-    _connect_running(engine, record, row, network, new)
+    with _Changes(engine, row):
+        _check_new(engine, record, network)
+        _connect_running(engine, record, row, network, new)
+
+
+def _check_new(engine: Engine, record: ContainerRecord, network: Network) -> None:
+    if any(one.network_id == network.id for one in networks.endpoints_of(engine.db, record.id)):
+        raise Forbidden(f"endpoint with name {record.name} already exists in network {network.name}")
 
 
 def _check_modes(record: ContainerRecord, network: Network) -> None:
@@ -75,6 +83,7 @@ def _connect_running(
         with bridges.hold(engine, [network.id]) as found, engine.db.transaction():
             networks.add_endpoint(engine.db, new)
             (place,) = allocate(engine, record, [new], found)
+            networks.change(engine.db, new.id, networks.JOINING)
         with Socket() as host:
             endpoint.plug(namespace, [place], (None, None), host)
         endpoint.reroute(namespace, gateways(current(engine, record.id)))
@@ -83,9 +92,68 @@ def _connect_running(
             raise Conflict(f"container {record.id} ended meanwhile")
         tell(engine.db, record.id, network, "connect")
         ask(engine, row, {"changed": "networks"})
+        networks.change(engine.db, new.id, 1)
     except BaseException:
         networks.remove_endpoint(engine.db, record.id, network.id)
         raise
+
+
+class _Changes:
+    """``with _Changes(engine, row):`` nobody else connects or disconnects this running container, and nothing is left
+    of somebody who was killed while he did.  Raises `Conflict` when it does not run any more."""
+
+    def __init__(self, engine: Engine, row: ContainerRow) -> None:
+        self._engine = engine
+        self._row = row
+        self._lock = _lock(engine, row.id)
+
+    def __enter__(self) -> None:
+        try:
+            self._lock.acquire()
+        except FileNotFoundError:
+            raise Conflict(f"container {self._row.id} is not running") from None
+        try:
+            _finish(self._engine, self._row)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()  # its file goes with the directory
+
+
+def _lock(engine: Engine, container_id: str) -> Lock:
+    return Lock(f"{engine.layout.run_container(container_id)}/networks")
+
+
+def left(engine: Engine) -> list[EndpointRow]:
+    """The endpoints of running containers over which somebody was killed."""
+    found = []
+    for identity in {row.container_id for row in networks.changing(engine.db)}:
+        lock = _lock(engine, identity)
+        try:
+            if lock.try_acquire():
+                found += [row for row in networks.endpoints_of(engine.db, identity) if row.active > 1]
+                lock.release()
+        except FileNotFoundError:
+            continue  # it has ended
+    return found
+
+
+def finish_left(engine: Engine, container_id: str) -> None:
+    """Take a running container out of the networks that it was half in."""
+    row = find_container(engine, container_id)
+    if row.status in ALIVE:
+        with _Changes(engine, row):
+            return
+
+
+def _finish(engine: Engine, row: ContainerRow) -> None:
+    begun = [own for own in networks.endpoints_of(engine.db, row.id) if own.active > 1]
+    for own in begun:
+        _take_out(engine, row, from_row(networks.find(engine.db, own.network_id)), own)
+    if begun:
+        bridges.tidy(engine)
 
 
 def disconnect(engine: Engine, name: str, container: str, *, force: bool = False) -> None:
@@ -107,14 +175,24 @@ def disconnect(engine: Engine, name: str, container: str, *, force: bool = False
     if not own:
         raise Forbidden(f"container {record.id} is not connected to network {network.name}")
     if own[0].active and row.status in ALIVE:
-        _unplug(engine, row, network, own[0])
-        tell(engine.db, record.id, network, "disconnect")
-    networks.remove_endpoint(engine.db, record.id, network.id)
-    if own[0].active:
-        ask(engine, row, {"changed": "networks"})
-        endpoint.reroute(f"/proc/{row.pid}/ns/net", gateways(current(engine, record.id)))
+        with _Changes(engine, row):
+            _take_out(engine, row, network, own[0])
+    else:
+        networks.remove_endpoint(engine.db, record.id, network.id)
     if places.has_idle_bridge(engine):
         bridges.settle_unless_somebody_does(engine)
+
+
+def _take_out(engine: Engine, row: ContainerRow, network: Network, own: EndpointRow) -> None:
+    """What is done already is not minded.  The caller holds the container's lock of changes."""
+    if not networks.change(engine.db, own.id, networks.LEAVING):
+        networks.remove_endpoint(engine.db, row.id, network.id)  # it has ended meanwhile, or somebody was quicker
+        return
+    _unplug(engine, row, network, own)
+    tell(engine.db, row.id, network, "disconnect")
+    ask(engine, row, {"changed": "networks"})
+    endpoint.reroute(f"/proc/{row.pid}/ns/net", gateways(current(engine, row.id)))
+    networks.remove_endpoint(engine.db, row.id, network.id)
 
 
 def _unplug(engine: Engine, row: ContainerRow, network: Network, own: EndpointRow) -> None:
@@ -128,4 +206,5 @@ def _unplug(engine: Engine, row: ContainerRow, network: Network, own: EndpointRo
             endpoint.unplug(there, host)
     else:
         with Inside(f"/proc/{row.pid}/ns/net") as inside:
-            inside.socket.do(links.delete(there.interface))
+            if links.find(inside.socket, there.interface) is not None:
+                inside.socket.do(links.delete(there.interface))

@@ -266,6 +266,7 @@ def undo(engine: Engine, container_id: str) -> None:
         return
     rows = [row for row in networks.endpoints_of(engine.db, container_id) if row.active]
     if not rows:
+        bridges.tidy(engine)  # it may have been about to take its ports back
         return
     taken = [PublishedPort(**row.as_dict()) for row in networks.ports_of(engine.db, container_id)]
     networks.deactivate(engine.db, container_id)
@@ -363,7 +364,7 @@ def current(engine: Engine, container_id: str) -> tuple[Place, ...]:
     """What a running container is in its networks now."""
     found = []
     for row in networks.endpoints_of(engine.db, container_id):
-        if row.active:
+        if row.active and row.active != networks.LEAVING:
             found.append(Place(from_row(networks.find(engine.db, row.network_id)), endpoint_from(row.record)))
     return tuple(found)
 

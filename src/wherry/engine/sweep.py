@@ -51,6 +51,10 @@ def sweep(engine: Engine, *, bridges: bool = True) -> int:
             count += 1
         finally:
             lock.release(remove=True)
+    if count:
+        from wherry.engine.bridges import tidy
+
+        tidy(engine)
     _settle(engine, bridges)
     return count
 

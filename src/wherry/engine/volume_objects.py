@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 
@@ -149,10 +150,66 @@ def sweep(engine: Engine) -> None:
 
     def away() -> int:
         for name in left:
-            remove_tree(f"{engine.layout.volumes}/{name}")
+            path = f"{engine.layout.volumes}/{name}"
+            with HeldDirectory(path) as ours:
+                if ours:
+                    remove_tree(path)
         return 0
 
     as_owner(engine, away)
+
+
+class HeldDirectory:
+    """``with HeldDirectory(path) as ours:`` the directory is locked, unless it is gone or somebody else has locked it:
+    who removes a large volume does for minutes."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+
+    def __enter__(self) -> bool:
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (FileNotFoundError, BlockingIOError):
+            return False
+        return True
+
+    def __exit__(self, *_error: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+def abandoned(engine: Engine) -> list[str]:
+    """The directories of volumes whose remover was killed."""
+    found = []
+    for name in os.listdir(engine.layout.volumes):
+        if name.startswith(_REMOVING):
+            path = f"{engine.layout.volumes}/{name}"
+            with HeldDirectory(path) as ours:
+                if ours:
+                    found.append(path)
+    return found
+
+
+def unknown(engine: Engine) -> list[str]:
+    """The names of directories of volumes that have no row.  A row is made before its directory, and goes after it."""
+
+    def is_unknown(name: str) -> bool:
+        try:
+            rows.get(engine.db, name)
+        except NotFound:
+            return True
+        return False
+
+    names = [name for name in os.listdir(engine.layout.volumes) if not name.startswith(".") and is_unknown(name)]
+    names = [name for name in names if os.path.isdir(engine.layout.volume(name))]  # not removed meanwhile
+    return sorted(filter(is_unknown, names))
+
+
+def adopt(engine: Engine, name: str) -> None:
+    """List a volume again of which there are only the files."""
+    make(engine, rows.VolumeRow(name, created=time.time_ns()))
 
 
 def size(engine: Engine, name: str) -> int:

@@ -11,7 +11,7 @@ were read together have the same time and are written with one call each of a ha
 from __future__ import annotations
 
 import time
-from posix import close, urandom
+from posix import close, pread, urandom
 
 from wherry.monitor.log_file import LogFile
 from wherry.record import Record
@@ -238,6 +238,20 @@ class _JSONLines:
         line = escape(text.encode()).decode()
         return f'{{"log":"{line}\\n","stream":"stderr","time":"{rfc3339(now)}"}}\n'.encode()
 
+    @staticmethod
+    def whole(file: int, size: int) -> int:
+        """How many of the ``size`` bytes of a file, from its beginning, are whole records."""
+        end = size
+        while end > 0:
+            start = end - 1 if end == size else max(end - _BLOCK, 0)
+            found = pread(file, end - start, start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+        return 0
+
+
+_BLOCK = 1 << 16
 
 JSON_LINES = _JSONLines()
 

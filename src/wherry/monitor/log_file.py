@@ -2,7 +2,8 @@
 
 What cannot be written is counted, in the extended attribute ``user.wherry.lost`` of the file too, which needs no
 room on most file systems, and told in the log itself as soon as there is room again.  A record that was written in
-part is taken back.  Rotated files are ``LOG.1``, ``LOG.2``, the older the higher; compressed, ``LOG.2.gz``.
+part is taken back, by whoever opens the file next where the machine lost power: what follows would be no record either.
+Rotated files are ``LOG.1``, ``LOG.2``, the older the higher; compressed, ``LOG.2.gz``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
         def record(self, text: str, now: int, /) -> bytes:
             """A line of our own."""
+
+        def whole(self, file: int, size: int, /) -> int:
+            """How many of the ``size`` bytes of a file, from its beginning, are whole records."""
 
 
 LOST = "user.wherry.lost"
@@ -72,6 +76,20 @@ class LogFile:
         self.fd = posix.open(path, _FLAGS, _MODE)
         self._size = posix.fstat(self.fd).st_size
         self.lost = lost_lines(self.fd) if self._size else 0
+        if self._size:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        """Cut off what is no whole record at the end."""
+        file = posix.open(self._path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+        try:
+            whole = self._records.whole(file, self._size)
+        finally:
+            posix.close(file)
+        if whole < self._size:
+            self._cut(whole)
+            self._size = whole
+            self.lose(1, "its record was incomplete")
 
     def values(self) -> tuple[Any, ...]:
         """What is ``kept`` for another process with the same descriptors."""

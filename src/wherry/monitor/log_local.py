@@ -119,5 +119,21 @@ class _LocalRecords:
         line = text.encode()
         return _framed(_head("stderr", now) + varint(len(line)) + line)
 
+    def whole(self, file: int, size: int) -> int:
+        """How many of the ``size`` bytes of a file, from its beginning, are whole records."""
+        last = self._size_at(file, size - 4)
+        if 0 < last <= size - 8 and self._size_at(file, size - 8 - last) == last:
+            return size
+        at = 0
+        while (entry := self._size_at(file, at)) and self._size_at(file, at + 4 + entry) == entry:
+            at += entry + 8
+        return at
+
+    @staticmethod
+    def _size_at(file: int, at: int) -> int:
+        """0 where there is none."""
+        found = os.pread(file, 4, at) if at >= 0 else b""
+        return int(_SIZE.unpack(found)[0]) if len(found) == 4 else 0
+
 
 LOCAL_RECORDS = _LocalRecords()

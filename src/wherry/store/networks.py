@@ -3,6 +3,9 @@
 The networks of `BUILT_IN` are in the database from the start.  A row of ``endpoints`` is made when a container is
 created or connected, and goes with it; it holds addresses only while the container runs (``active``).  What must not be
 given twice is unique: addresses in a network, ports of the host.  Values of higher levels travel as JSON text.
+
+``active`` is 0, or 1, or while a command connects a running container or disconnects it `JOINING` or `LEAVING`: so that
+what a command that was killed has half done is known.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from wherry.store.db import Database, Row
 
 BUILT_IN = ("bridge", "host", "none")
+JOINING, LEAVING = 2, 3
 
 
 class NetworkRow(Record):
@@ -120,6 +124,17 @@ def activate(db: Database, endpoint_id: str, ipv4: str, ipv6: str, record: str) 
     )
 
 
+def change(db: Database, endpoint_id: str, active: int) -> bool:
+    """Note how far an endpoint is that has addresses; False when it has none any more: its container has ended."""
+    statement = "UPDATE endpoints SET active = ? WHERE id = ? AND active != 0"
+    return bool(db.execute(statement, (active, endpoint_id)))
+
+
+def changing(db: Database) -> list[EndpointRow]:
+    """The endpoints that somebody connects or disconnects, or was killed over."""
+    return [EndpointRow(*row) for row in db.rows("SELECT * FROM endpoints WHERE active > 1 ORDER BY rowid")]
+
+
 def deactivate(db: Database, container_id: str) -> None:
     """Free the addresses and ports of a container that has ended."""
     with db.transaction():
@@ -158,19 +173,19 @@ def endpoints_in(db: Database, network_id: str) -> list[EndpointRow]:
 def members(db: Database, network_id: str) -> list[tuple[EndpointRow, str]]:
     """The containers that use a network now, with the names that they have now."""
     query = """SELECT e.*, c.name FROM endpoints e JOIN containers c ON c.id = e.container_id
-               WHERE e.network_id = ? AND e.active = 1 ORDER BY e.rowid"""
+               WHERE e.network_id = ? AND e.active != 0 ORDER BY e.rowid"""
     return [(EndpointRow(*row[:-1]), str(row[-1])) for row in db.rows(query, (network_id,))]
 
 
 def active_count(db: Database, network_id: str) -> int:
     """How many containers use a network now."""
-    row = db.row("SELECT count(*) FROM endpoints WHERE network_id = ? AND active = 1", (network_id,))
+    row = db.row("SELECT count(*) FROM endpoints WHERE network_id = ? AND active != 0", (network_id,))
     return int(row[0]) if row else 0
 
 
 def addresses_in(db: Database, network_id: str) -> set[str]:
     """Every address that is given in a network."""
-    rows = db.rows("SELECT ipv4, ipv6 FROM endpoints WHERE network_id = ? AND active = 1", (network_id,))
+    rows = db.rows("SELECT ipv4, ipv6 FROM endpoints WHERE network_id = ? AND active != 0", (network_id,))
     return {address for row in rows for address in row if address}
 
 
@@ -215,4 +230,4 @@ def ports(db: Database) -> list[PortRow]:
 
 def in_use(db: Database) -> list[Row]:
     """(network, container) of everything that runs now."""
-    return db.rows("SELECT network_id, container_id FROM endpoints WHERE active = 1")
+    return db.rows("SELECT network_id, container_id FROM endpoints WHERE active != 0")

@@ -157,6 +157,28 @@ def test_what_a_full_disk_does_not_take_is_counted_and_told(tmp_path: Path) -> N
     assert JSONFileLog(str(tmp_path / "log")).file.lost == 3  # when the container is started again
 
 
+@pytest.mark.parametrize("damage", [b"", b"\0" * 4096, b'{"log":"x'])
+def test_the_end_that_a_power_failure_leaves_is_no_record(tmp_path: Path, damage: bytes) -> None:
+    """What is logged next is not taken for a part of it."""
+    path = tmp_path / "log"
+    log = JSONFileLog(str(path))
+    log.write("stdout", b"first\nsecond\n")
+    log.close()
+    if damage:
+        path.write_bytes(path.read_bytes() + damage)
+    else:
+        os.truncate(path, path.stat().st_size - 1)
+    log = JSONFileLog(str(path))
+    log.write("stdout", b"after\n")
+    log.close()
+    kept = ["first\n", "second\n"] if damage else ["first\n"]
+    told = "wherry: 1 line was not logged: its record was incomplete\n"
+    assert [entry["log"] for entry in read(path)] == [*kept, told, "after\n"]
+    os.truncate(path, 3)
+    JSONFileLog(str(path)).close()
+    assert [entry["log"] for entry in read(path)] == [told]
+
+
 def test_a_record_that_did_not_fit_is_taken_back(tmp_path: Path) -> None:
     """A file system with room for a part of what is written: a limit on the file's size is one."""
     path = tmp_path / "log"

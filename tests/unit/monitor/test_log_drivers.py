@@ -59,6 +59,26 @@ def test_the_local_driver_keeps_every_byte(tmp_path: Path) -> None:
         assert texts(LogReader(str(path), tail, "local")) == (everything[-tail:] if tail else [])
 
 
+@pytest.mark.parametrize("damage", [b"", b"\0" * 4093, b"\0" * 4096, b"\0\0\0\x17\x0a\x06std"])
+def test_the_end_that_a_power_failure_leaves_is_no_entry(tmp_path: Path, damage: bytes) -> None:
+    """What is logged next can be read."""
+    path = tmp_path / "container.log"
+    log = local(path)
+    log.write("stdout", b"first\nsecond\n")
+    log.close()
+    if damage:
+        path.write_bytes(path.read_bytes() + damage)
+    else:
+        os.truncate(path, path.stat().st_size - 7)
+    log = local(path)
+    log.write("stdout", b"after\n")
+    log.close()
+    kept = [b"first\n", b"second\n"] if damage else [b"first\n"]
+    told = b"wherry: 1 line was not logged: its record was incomplete\n"
+    assert texts(LogReader(str(path), driver="local")) == [*kept, told, b"after\n"]
+    assert texts(LogReader(str(path), 2, "local")) == [told, b"after\n"]
+
+
 def test_the_local_driver_rotates_and_is_followed(tmp_path: Path) -> None:
     path = tmp_path / "container.log"
     log = local(path, max_size=500)
