@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -34,6 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # how long examples take says how busy the machine is
+    hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    hypothesis.settings.load_profile("patient")
     config.addinivalue_line("markers", "needs(*names): what of tests/skips.toml the test cannot do without")
     config.addinivalue_line("markers", "keeps: the test leaves containers behind on purpose; no look for leaks")
     config.addinivalue_line("markers", "survival: kills, races, full disks, lost power; `make survive` repeats these")

@@ -42,9 +42,11 @@ def inspected(box: Wherry, container: str, form: str) -> str:
 
 
 def test_a_detached_container_runs_on_and_is_waited_for(box: Wherry) -> None:
-    container = detached(box, "busybox", "sh", "-c", "sleep 0.5; exit 7")
+    container = detached(box, "busybox", "sh", "-c", "until test -e /go; do sleep 0.05; done; exit 7")
     assert state(box, container) == "running"
-    assert box.ok("wait", container) == "7\n"
+    waiting = box.popen("wait", container)
+    box.ok("exec", container, "touch", "/go")
+    assert waiting.communicate(timeout=60)[0] == b"7\n"
     assert inspected(box, container, "{{.State.Status}} {{.State.ExitCode}} {{.State.Pid}}") == "exited 7 0"
     assert box.ok("wait", container) == "7\n"
     box.ok("rm", container)
