@@ -137,6 +137,8 @@ PROBES: dict[str, Callable[[], bool]] = {
     "vlan": interface("vlan id 5"),
     "x86_64": lambda: platform.machine() == "x86_64",
     "debian": program("dpkg-query"),
+    "ca-certificates": lambda: any(Path("/usr/share/ca-certificates").rglob("*.crt")),
+    "gzip": program("gzip"),
     "network": network,
     "registry": program("docker-registry"),
     "busybox": program("busybox"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import random
-import shutil
 import subprocess
 import zlib
 
@@ -51,7 +50,7 @@ def test_what_goes_in_comes_out(kind: str, level: int | None, size: int) -> None
         assert gzip.decompress(found) == data
 
 
-@pytest.mark.skipif(shutil.which("gzip") is None, reason="gzip is not installed")
+@pytest.mark.needs("gzip")
 def test_gzip_itself_reads_it() -> None:
     done = subprocess.run(["gzip", "-dc"], input=packed(TEXT), capture_output=True, check=True)
     assert done.stdout == TEXT and not done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
@@ -21,7 +20,7 @@ def test_versions_are_in_order() -> None:
     assert version.key("1.0") == version.key("1.0-0") == version.key("0:01.0-0")
 
 
-@pytest.mark.skipif(shutil.which("dpkg") is None, reason="dpkg is not here")
+@pytest.mark.needs("debian")
 @settings(max_examples=60, deadline=None)
 @given(*[st.from_regex(r"(?:[0-2]:)?[0-9][0-9a-b.+~]{0,4}(?:-[0-9a~+.]{1,3})?", fullmatch=True)] * 2)
 def test_versions_compare_as_dpkg_has_it(one: str, other: str) -> None:
