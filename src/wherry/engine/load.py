@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 from wherry.engine import gc, unpack
-from wherry.engine.progress import OneAtATime
-from wherry.engine.pull import PARALLEL, short
+from wherry.engine.progress import OneAtATime, short
+from wherry.engine.pull import PARALLEL
 from wherry.engine.record_image import record
 from wherry.engine.transfer import Crew, Meter, Whole
 from wherry.errors import Corrupt, NotSupported, WherryError

@@ -34,6 +34,11 @@ class Progress(Protocol):
         """A line of its own."""
 
 
+def short(digest: str) -> str:
+    """The twelve digits by which Docker shows a layer."""
+    return digest.partition(":")[2][:12]
+
+
 class Silent:
     """Shows nothing."""
 

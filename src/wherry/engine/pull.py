@@ -13,12 +13,11 @@ from functools import partial
 
 from wherry.engine import events, gc, graph, unpack
 from wherry.engine.hands import Hands
-from wherry.engine.progress import OneAtATime
+from wherry.engine.progress import OneAtATime, short
 from wherry.engine.record_image import record
 from wherry.engine.registries import check_policy, check_signatures, registry_config
 from wherry.engine.transfer import Crew, Growing, Meter
 from wherry.errors import Corrupt, NotFound, NotSupported
-from wherry.oci import digest as digests
 from wherry.oci import image, platform
 from wherry.oci import reference as references
 from wherry.record import Record
@@ -313,8 +312,3 @@ class _Unpacker(threading.Thread):
             self.error = error
             if not self._hand.shared.generation:
                 self._crew.fail(error)
-
-
-def short(digest: str) -> str:
-    """The twelve digits by which Docker shows a layer."""
-    return digests.hex_part(digest)[:12]

@@ -11,11 +11,10 @@ import sys
 import threading
 
 from wherry.engine import recompress
-from wherry.engine.progress import OneAtATime, Silent
+from wherry.engine.progress import OneAtATime, Silent, short
 from wherry.engine.recompress import Compression
 from wherry.engine.registries import registry_config
 from wherry.errors import Corrupt, InvalidArgument, NotFound, WherryError
-from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.oci.manifest import Manifest, parse_manifest
@@ -94,7 +93,7 @@ def push(
 
 def _load() -> None:
     """Imports what talks to registries, half of the time of a small push."""
-    import wherry.registry.push  # noqa: F401
+    import wherry.engine.upload  # noqa: F401
 
 
 def _choose(engine: Engine, reference: Reference, all_tags: bool) -> list[tuple[Reference, ImageRow]]:
@@ -172,7 +171,7 @@ def _prepare(
     def show(diff_id: str) -> None:
         if first.acquire(blocking=False):
             threading.Thread(target=_load, daemon=True).start()
-        progress.start(digests.hex_part(diff_id)[:12], "Compressing")
+        progress.start(short(diff_id), "Compressing")
 
     turn = sys.getswitchinterval()
     sys.setswitchinterval(_TURN)  # the imports of the other thread would keep the interpreter

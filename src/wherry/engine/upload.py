@@ -12,7 +12,7 @@ import os
 from functools import partial
 
 from wherry.engine import events, graph
-from wherry.engine.pull import short
+from wherry.engine.progress import short
 from wherry.engine.push import Pushed
 from wherry.engine.transfer import Crew, Meter
 from wherry.errors import Corrupt, NotFound

@@ -27,3 +27,7 @@ From the bottom up; each module imports only those above it::
 
 (`archive`, `archive_writer` and `layout` are image archives and directories, and need none of these.)
 """
+
+from wherry.registry import without_http2
+
+without_http2.prepare()
