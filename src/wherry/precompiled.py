@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Index = dict[str, tuple[bool, int, int, int, int]]  # is a package; the source's time and size; offset, length
 
-_FORMAT = 2
+_FORMAT = 3
 _HEADER = 16  # bytes: the index's length in decimal, padded with blanks
 _LEFT_OUT = ("wherry.layers", "wherry.registry")  # never on the way to a container
 
@@ -222,7 +222,10 @@ def _current(root: str) -> Precompiled | None:
 
 def _compile(source: str) -> "CodeType":
     """A module's code without what only people and type checkers read, which every process would hold in memory:
-    docstrings, and the annotations of functions (those of classes are the fields of a `wherry.record.Record`)."""
+    docstrings, and the annotations of functions (those of classes are the fields of a `wherry.record.Record`); and
+    without importing ``__future__``, which only tells the compiler something."""
+    import __future__
+
     import ast
     import os
 
@@ -237,7 +240,10 @@ def _compile(source: str) -> "CodeType":
                     argument.annotation = None
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module) and ast.get_docstring(node, False) is not None:
             node.body = node.body[1:] or [ast.copy_location(ast.Pass(), node.body[0])]
-    code: "CodeType" = compile(tree, source, "exec", dont_inherit=True)
+    body = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")]
+    flags = __future__.annotations.compiler_flag if len(body) < len(tree.body) else 0
+    tree.body = body
+    code: "CodeType" = compile(tree, source, "exec", flags, dont_inherit=True)
     return code
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from wherry.linux import seccomp, syscall
 from wherry.linux.seccomp import compiler
+from wherry.linux.seccomp import profile as profiles
 
 MACHINE = os.uname().machine
 NUMBERS = compiler.tables().get(MACHINE, {})
@@ -115,7 +116,7 @@ def test_every_operator(operator: str, allowed: list[int], denied: list[int]) ->
 
 def test_docker_default() -> None:
     """What a container may not do fails as under Docker, and Python still works."""
-    profile = seccomp.docker_default(["CAP_CHOWN", "CAP_NET_RAW"])
+    profile = profiles.docker_default(["CAP_CHOWN", "CAP_NET_RAW"])
 
     def outcomes() -> dict[str, str]:
         found = {}

@@ -78,10 +78,13 @@ def test_what_only_people_read_is_left_out(package: Path) -> None:
     found = ask(
         package,
         "print(r.__doc__, r.parse.__doc__, r.Reference.__doc__, len(r.parse.__annotations__))\n"
-        "print(*r.Reference._fields, r.parse.__code__.co_firstlineno)",
+        "print(*r.Reference._fields, r.parse.__code__.co_firstlineno)\n"
+        "print('__future__' in sys.modules)\n"
+        "print(r.parse.__code__.co_flags & __import__('__future__').annotations.compiler_flag)",
     )[4:]
     assert found[:4] == ["None", "None", "None", "0"]
-    assert found[4:] == [*reference.Reference._fields, str(reference.parse.__code__.co_firstlineno)]
+    assert found[4:-2] == [*reference.Reference._fields, str(reference.parse.__code__.co_firstlineno)]
+    assert found[-2:] == ["False", str(annotations.compiler_flag)]
 
 
 def test_what_has_not_changed_is_not_compiled_again(package: Path) -> None:

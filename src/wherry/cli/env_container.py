@@ -92,7 +92,7 @@ def _who_calls(call: Call) -> tuple[int, int] | None:
 def run(call: Call, wanted: ContainerOptions) -> int:
     """Run it and stay with it; its exit status."""
     from wherry.engine.run import run as run_container
-    from wherry.monitor.client import Streams
+    from wherry.monitor.streams import Streams
 
     streams = Streams(
         0 if wanted.attach_stdin else None,

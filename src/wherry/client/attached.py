@@ -9,12 +9,14 @@ from __future__ import annotations
 import socket as sockets
 
 from wherry.errors import Unavailable, WherryError
-from wherry.monitor.client import Client, Outcome, Streams, terminal_size
+from wherry.monitor.client import Client, Outcome, terminal_size
 from wherry.monitor.protocol import STDERR, STDOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from wherry.monitor.streams import Streams
 
     Size = tuple[int, int]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wherry.container.exec_options import ExecOptions
     from wherry.container.options import ContainerOptions
     from wherry.engine.progress import Progress
-    from wherry.monitor.client import Streams
+    from wherry.monitor.streams import Streams
 
 _ID_LENGTH = 64
 _CONDITIONS = (1, 30)

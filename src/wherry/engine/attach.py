@@ -6,7 +6,8 @@ from wherry.engine import events
 from wherry.engine.containers import ALIVE, find, load
 from wherry.engine.stop import call_monitor
 from wherry.errors import Conflict
-from wherry.monitor.client import Client, Streams, terminal_size
+from wherry.monitor.client import Client, terminal_size
+from wherry.monitor.streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ import os
 import time
 
 from wherry.container.record import ContainerRecord, Glance
-from wherry.container.state import State
 from wherry.errors import Conflict, Corrupt, NotFound, StorageFull
 from wherry.fastjson import JSONError
 from wherry.store import containers
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wherry.container.health import Health
+    from wherry.container.state import State
     from wherry.engine.engine import Engine
     from wherry.store.containers import ContainerRow
 
@@ -54,6 +54,8 @@ def _leased(row: ContainerRow) -> dict[str, int]:
 
 def state(row: ContainerRow) -> State:
     """Where a container is in its life, as its row says."""
+    from wherry.container.state import State
+
     return State(
         status=row.status,
         pid=row.pid,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from wherry.container.facts import Identity
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
-    from wherry.monitor.client import Streams
     from wherry.monitor.main import Owner
+    from wherry.monitor.streams import Streams
     from wherry.store.containers import ContainerRow
 
 
@@ -165,7 +165,7 @@ def _identity(engine: Engine, record: ContainerRecord, options: ExecOptions, spe
     from wherry.engine.lower import open_running
 
     with open_running(engine, record) as lower:
-        layers = (engine.mounts(record, record.id).upper, *lower)
+        layers = (f"{engine.layout.container(record.id)}/upper", *lower)
         found = users.resolve(
             options.user or record.options.user,
             record.options.group_add,

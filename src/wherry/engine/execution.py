@@ -28,11 +28,18 @@ _TELL_SECONDS = 0.05  # opening the database takes as long as the rest of a shor
 
 
 def load(engine: Engine) -> None:
-    """Import and look up what any ``exec`` needs, while there is nothing else to do."""
+    """Import and look up what the start of any command needs, while there is nothing else to do."""
     from wherry.linux import seccomp  # noqa: F401
-    from wherry.monitor import protocol, supervise  # noqa: F401
+    from wherry.monitor import keep  # noqa: F401
 
-    _ = engine.host
+    _ = engine.host, engine.layout
+
+
+def load_more() -> None:
+    """Import what is needed once the process is there."""
+    from wherry import fastjson  # noqa: F401
+    from wherry.monitor import supervise  # noqa: F401
+    from wherry.runtime import parent, process  # noqa: F401
 
 
 class Execution:
@@ -112,6 +119,7 @@ class Execution:
             stdio=stdio,
             container_id=details["id"],
             cache=engine.layout.cache,
+            aside=load_more,
         )
 
     is_paused = False

@@ -83,13 +83,13 @@ def seccomp(engine: Engine, record: ContainerRecord, facts: Facts) -> dict[str, 
     wanted = security.parse(options).seccomp
     if wanted == "unconfined":
         return None
-    from wherry.linux import seccomp as filters
+    from wherry.linux.seccomp import profile
 
     granted = choose(options.cap_add, options.cap_drop, privileged=options.privileged, available=facts.capabilities)
     host = engine.host
     if wanted:
-        return filters.load_profile(wanted, granted, host.machine, host.kernel)
-    return filters.docker_default(granted, host.machine, host.kernel)
+        return profile.load_profile(wanted, granted, host.machine, host.kernel)
+    return profile.docker_default(granted, host.machine, host.kernel)
 
 
 def _size(maps: tuple[IdMap, ...]) -> int:

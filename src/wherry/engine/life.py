@@ -41,9 +41,9 @@ def load(engine: Engine, network: str) -> None:
     """Import and look up what the making of a container needs, while there is nothing else to do."""
     from wherry.container import spec  # noqa: F401
     from wherry.engine import facts  # noqa: F401
-    from wherry.linux import seccomp  # noqa: F401
+    from wherry.linux.seccomp import profile  # noqa: F401
     from wherry.monitor import keep, log, protocol, supervise  # noqa: F401
-    from wherry.runtime import create, inside_mounts, mounts, trees  # noqa: F401
+    from wherry.runtime import create, inside_mounts, mounts, parent, plan, process, trees  # noqa: F401
 
     if not engine.rootless and has_sandbox(network):
         from wherry.engine import network as networks  # noqa: F401

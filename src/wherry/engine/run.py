@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from wherry.container.options import ContainerOptions
     from wherry.engine.engine import Engine
     from wherry.engine.progress import Progress
-    from wherry.monitor.client import Streams
     from wherry.monitor.main import Monitor
+    from wherry.monitor.streams import Streams
     from wherry.store.images import ImageRow
 
 

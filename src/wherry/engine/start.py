@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
-    from wherry.monitor.client import Streams
     from wherry.monitor.main import Owner
+    from wherry.monitor.streams import Streams
 
     Attach = tuple[bool, bool, bool] | None
 

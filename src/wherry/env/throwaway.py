@@ -43,7 +43,7 @@ def run(
     same few variables every time: locale, time zone, hash seed.  Raises what `wherry.engine.run.run` does.
     """
     from wherry.engine.run import run as run_container
-    from wherry.monitor.client import Streams
+    from wherry.monitor.streams import Streams
 
     options = ContainerOptions(
         image=image_id,

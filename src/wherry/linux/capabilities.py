@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from struct import pack, unpack
+from _struct import pack, unpack
 
 from wherry.linux import syscall
 from wherry.linux.syscall import call

@@ -7,7 +7,7 @@ addresses are text, with a prefix length where one belongs to them.
 from __future__ import annotations
 
 import _socket
-from struct import pack, unpack_from
+from _struct import pack, unpack_from
 
 from wherry.linux.netlink import (
     CREATE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from struct import pack
+from _struct import pack
 
 from wherry.linux import syscall
 from wherry.linux.syscall import call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import errno
 import os
-from struct import pack
+from _struct import pack
 
 from wherry.linux import ids, syscall
 from wherry.linux.syscall import call

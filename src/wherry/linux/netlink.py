@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import _socket
 import os
-from struct import pack, unpack_from
+from _struct import pack, unpack_from
 
 from wherry.errors import SystemFailure
 from wherry.record import Record

@@ -7,8 +7,8 @@ expressions of `wherry.linux.nftables_rules`.  Names are the kernel's, at most 2
 from __future__ import annotations
 
 import _socket
+from _struct import pack, unpack_from
 from errno import ENOENT
-from struct import pack, unpack_from
 from sys import byteorder
 
 from wherry.errors import SystemFailure

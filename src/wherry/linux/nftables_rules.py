@@ -6,7 +6,7 @@ n-th, and a value of 16 bytes takes four in a row.
 
 from __future__ import annotations
 
-from struct import pack
+from _struct import pack
 
 from wherry.linux.netlink import attribute, nested, text
 from wherry.linux.nftables import IPV4, integer, verdict

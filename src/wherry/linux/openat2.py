@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from struct import pack
+from _struct import pack
 
 from wherry.linux.syscall import call, failed
 

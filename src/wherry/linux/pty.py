@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _struct as struct
 import fcntl
 import os
-import struct
-import termios
 
+# asm-generic/ioctls.h, the same on x86_64 and aarch64: importing termios takes longer than a terminal does
+_TIOCSCTTY = 0x540E
+_TIOCSWINSZ = 0x5414
 _TIOCSPTLCK = 0x40045431
 _TIOCGPTPEER = 0x5441
 
@@ -28,9 +30,9 @@ def open_pair(devpts: int) -> tuple[int, int]:
 
 def set_size(terminal: int, rows: int, columns: int) -> None:
     """Tell a terminal, and the processes on it, its size in characters."""
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    fcntl.ioctl(terminal, _TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 def make_controlling(terminal: int) -> None:
     """Make ``terminal`` the controlling terminal of this session leader."""
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    fcntl.ioctl(terminal, _TIOCSCTTY, 0)

@@ -7,9 +7,9 @@ Numbers are those of x86_64 and aarch64 (Linux ``asm/unistd_64.h`` and ``asm-gen
 
 from __future__ import annotations
 
+import _struct as struct
 import errno as _errno
 import os
-import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

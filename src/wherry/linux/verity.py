@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _struct as struct
 import errno
 import fcntl
 import os
-import struct
 
 _FS_IOC_MEASURE_VERITY = 0xC0046686
 _ROOM = 64  # for a digest

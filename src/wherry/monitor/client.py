@@ -19,20 +19,11 @@ if TYPE_CHECKING:
     from _socket import socket
     from typing import Any, Self
 
+    from wherry.monitor.streams import Streams
+
 NOT_FORWARDED = {_signal.SIGKILL, _signal.SIGSTOP, _signal.SIGCHLD, _signal.SIGPIPE, _signal.SIGURG, _signal.SIGWINCH}
 FORCED_AFTER = 3  # SIGINT or SIGTERM this often ends the client itself, as the docker command does
 _TERMINATION = (_signal.SIGINT, _signal.SIGTERM)
-
-
-class Streams(Record):
-    """What a client joins to the container: descriptors, or None for a stream that is not attached."""
-
-    stdin: int | None
-    stdout: int | None
-    stderr: int | None
-    terminal: bool = False
-    sig_proxy: bool = True
-    detach_keys: bytes = b"\x10\x11"
 
 
 class Outcome(Record):

@@ -132,7 +132,7 @@ def _resize(process: AnyProcess, owner: Owner, rows: int, columns: int) -> None:
         return
     import fcntl
     import termios
-    from struct import pack
+    from _struct import pack
 
     try:
         fcntl.ioctl(process.console, termios.TIOCSWINSZ, pack("HHHH", int(rows), int(columns), 0, 0))

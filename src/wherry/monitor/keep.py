@@ -9,7 +9,6 @@ from errno import EADDRINUSE
 from wherry.errors import SystemFailure
 from wherry.monitor.main import SOCKET
 from wherry.monitor.protocol import STDERR, STDOUT, control, describe_error
-from wherry.monitor.supervise import Supervisor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from wherry.monitor.log import Log
     from wherry.monitor.main import AnyProcess, Attach, Job, Owner
+    from wherry.monitor.supervise import Supervisor
     from wherry.runtime.create import Stdio
 
 REST_AFTER, REST_AGAIN = 2.0, 60.0
@@ -109,6 +109,8 @@ class Keeper:
 
     def _live(self, pipes: Pipes) -> None:
         """Until it has ended."""
+        from wherry.monitor.supervise import Supervisor
+
         process = self.process
         self._held = _hold_mounts(process.pid)
         supervisor = Supervisor(
@@ -168,6 +170,7 @@ class Keeper:
     def _wait(self, seconds: float) -> bool:
         """Let time pass before the next start; False when somebody does not want it any more."""
         from wherry.monitor.commands import obey_waiting
+        from wherry.monitor.supervise import Supervisor
 
         over = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         wanted = [True]

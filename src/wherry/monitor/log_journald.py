@@ -9,8 +9,8 @@ from __future__ import annotations
 import _socket
 import os
 import time
+from _struct import pack, unpack
 from errno import ECONNREFUSED, EMSGSIZE, ENOBUFS, ENOTCONN
-from struct import pack, unpack
 
 from wherry.errors import WherryError
 from wherry.monitor.log import LineLog, rfc3339

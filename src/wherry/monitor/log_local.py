@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from struct import Struct
+from _struct import Struct
 
 from wherry.monitor.log import FileLog
 from wherry.monitor.log_file import LogFile

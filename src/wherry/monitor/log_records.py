@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from _struct import Struct
 
 from wherry.fastjson import JSONError, loads
 from wherry.monitor.log import rfc3339

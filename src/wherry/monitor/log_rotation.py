@@ -49,7 +49,7 @@ def compress_apart(path: str) -> int:
 
 def compress(path: str) -> None:
     """``path`` becomes ``path.gz``, whose header says which file it was (`origin`)."""
-    from struct import pack
+    from _struct import pack
     from zlib import DEFLATED, MAX_WBITS, compressobj, crc32
 
     temporary = f"{path}.gz.tmp"
@@ -75,7 +75,7 @@ def compress(path: str) -> None:
 
 def origin(path: str) -> int:
     """The inode number of the file that became this compressed one; 0 when nobody knows."""
-    from struct import unpack
+    from _struct import unpack
 
     with open(path, "rb", buffering=0) as file:
         header = file.read(24)

@@ -12,7 +12,7 @@ import _signal  # type: ignore[import-not-found]
 import _socket
 import marshal
 import os
-from struct import pack, unpack
+from _struct import pack, unpack
 
 from wherry import precompiled
 from wherry.errors import WherryError

@@ -16,7 +16,7 @@ going to start the container again and listens for new clients meanwhile.
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

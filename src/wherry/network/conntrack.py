@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from _socket import AF_INET, AF_INET6, inet_ntop
-from struct import pack
+from _struct import pack
 
 from wherry.linux import netlink
 from wherry.linux.netlink import Message, NetlinkFailure, attribute, attributes, nested

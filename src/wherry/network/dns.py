@@ -7,7 +7,7 @@ bounded, and what cannot be understood is `Malformed`.
 from __future__ import annotations
 
 from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
-from struct import pack, unpack_from
+from _struct import pack, unpack_from
 
 from wherry.record import Record
 

@@ -7,7 +7,7 @@ container may well have a name server of its own on port 53 of all its addresses
 from __future__ import annotations
 
 import _socket
-from struct import pack
+from _struct import pack
 
 from wherry.errors import SystemFailure
 from wherry.linux import nftables as nft

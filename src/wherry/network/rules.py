@@ -14,7 +14,7 @@ A packet of another network meets, in this order (``BRIDGE`` is an interface's n
 from __future__ import annotations
 
 from _socket import AF_INET, AF_INET6, inet_pton
-from struct import pack
+from _struct import pack
 
 from wherry.linux import nftables as nft
 from wherry.linux import nftables_rules as rule

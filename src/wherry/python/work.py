@@ -10,7 +10,7 @@ from wherry.container.options import ContainerOptions
 from wherry.engine.engine import Engine
 from wherry.engine.images import Summary
 from wherry.engine.progress import Progress, Silent
-from wherry.monitor.client import Streams
+from wherry.monitor.streams import Streams
 
 _STREAMS = Streams(0, 1, 2, False, True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from struct import pack, unpack
+from _struct import pack, unpack
 
 from wherry.errors import NotFound, NotSupported, SystemFailure
 from wherry.linux import namespaces, prctl
@@ -44,13 +44,15 @@ def start(
     *,
     cgroup: int | None = None,
     oom_score: int | None = None,
+    aside: Callable[[], None] = lambda: None,
 ) -> int:
     """Start ``body`` in a child of this process and return its pid.  Raises SystemFailure, NotFound, NotSupported.
 
     ``through`` are opened namespaces for a process in between.  ``cgroup`` is a cgroup v2 directory to be born in;
     where the kernel cannot do that the child is born outside and its pid has to be added.  A child born through
     namespaces is out of reach of the processes in them from the start (CVE-2019-5736); nobody can change its
-    ``oom_score`` from then on, so it is set before.
+    ``oom_score`` from then on, so it is set before.  This process has nothing to do until that one has come through:
+    it calls ``aside`` meanwhile.
     """
     flags = 0
     for name in new:
@@ -58,7 +60,7 @@ def start(
     if through or join:
         prctl.set_arguments(b"wherry")  # a child is seen by those who are there from its first moment
     if through:
-        return _through(flags, through, body, cgroup, oom_score)
+        return _through(flags, through, body, cgroup, oom_score, aside)
     if join:
         return _joined(flags, join, body, cgroup)
     pid = _clone(flags, cgroup)
@@ -117,6 +119,7 @@ def _through(
     body: Callable[[], NoReturn],
     cgroup: int | None,
     oom_score: int | None,
+    aside: Callable[[], None],
 ) -> int:
     """A process in between enters the namespaces and gives birth to a sibling, a child of this process."""
     read, write = os.pipe()
@@ -126,7 +129,10 @@ def _through(
             _be_between(flags, through, body, cgroup, write, oom_score)
         os.close(write)
         write = -1
-        os.waitpid(between, 0)
+        try:
+            aside()
+        finally:
+            os.waitpid(between, 0)
         answer = os.read(read, 16)
     finally:
         os.close(read)

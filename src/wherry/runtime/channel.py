@@ -11,7 +11,7 @@ from __future__ import annotations
 import _socket
 import fcntl
 import os
-from struct import pack, unpack
+from _struct import pack, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,9 +16,6 @@ from wherry.linux import prctl
 from wherry.runtime import birth, channel, init, ops
 from wherry.runtime.execute import shield_link
 from wherry.runtime.inside import Prepared, Stdio
-from wherry.runtime.parent import Parent, state_parts
-from wherry.runtime.plan import plan
-from wherry.runtime.process import Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +26,9 @@ if TYPE_CHECKING:
     from wherry.linux.host import Host
     from wherry.oci.mount import Mount
     from wherry.runtime.ops import Op
+    from wherry.runtime.process import Process
 
-__all__ = ["Process", "Stdio", "create"]
+__all__ = ["Stdio", "create"]
 
 
 def create(
@@ -57,6 +55,9 @@ def create(
     Raises InvalidArgument, NotSupported or Forbidden for what the specification asks, SystemFailure with the
     operation that failed, and what ``meanwhile`` raises; then nothing is left behind.
     """
+    from wherry.runtime.parent import state_parts
+    from wherry.runtime.plan import plan
+
     container_id = container_id or bundle.rstrip("/").rpartition("/")[2]
     operations = plan(spec, host, rootfs, container_id=container_id, bundle=bundle)
     made = operations[0]
@@ -132,10 +133,14 @@ def launch(
     group: Cgroup | None,
     through: list[tuple[int, int]] | None = None,
     meanwhile: Callable[[Process], None] | None = None,
+    aside: Callable[[], None] = lambda: None,
+    born: Callable[[int], None] = lambda _pid: None,
 ) -> Process:
     """Give birth to the process and bring it to the point where it can be started.
 
-    ``through`` are (descriptor, flags) to enter first; without it those that the plan names are opened.
+    ``through`` are (descriptor, flags) to enter first; without it those that the plan names are opened.  ``aside`` is
+    called while a process in between is at work, ``born`` with the pid while the process is at its own part; what it
+    raises ends it.
     """
     ours, theirs = channel.pair()
     clone = next(operation for operation in operations if isinstance(operation, ops.Clone))
@@ -151,7 +156,7 @@ def launch(
         if through is None:
             through = opened = birth.open_namespaces(clone.through)
         score = next((one.score for one in operations if isinstance(one, ops.SetOwnOomScore)), None)
-        pid = birth.start(clone.new, clone.join, through, body, cgroup=into, oom_score=score)
+        pid = birth.start(clone.new, clone.join, through, body, cgroup=into, oom_score=score, aside=aside)
     except BaseException:
         ours.close()
         raise
@@ -162,9 +167,13 @@ def launch(
             if descriptor >= 0:
                 os.close(descriptor)
     try:
+        from wherry.runtime.parent import Parent
+        from wherry.runtime.process import Process
+
         process = Process(pid, spec, operations, ours, own_pids="pid" in clone.new)
         process.state = prepared.state
         process.cgroup = group
+        born(pid)
         Parent(process, ours, operations, prepared).bring_up(meanwhile)
         return process
     except BaseException:

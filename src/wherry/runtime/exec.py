@@ -15,7 +15,7 @@ from wherry.runtime.situation import Situation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from wherry.linux.cgroup import Cgroup
@@ -37,6 +37,7 @@ def exec_process(
     extra_fds: Sequence[int] = (),
     container_id: str = "",
     cache: str = "",
+    aside: Callable[[], None] = lambda: None,
 ) -> Process:
     """Start a process in the container whose first process is ``pid``, up to, not including, execve(2).
 
@@ -44,7 +45,7 @@ def exec_process(
     the container's own specification (seccomp, id maps).  It enters every namespace of ``pid`` that is not the
     caller's, ``cgroup``, and the session keyring of the container ``container_id``.  ``pidfd``, when given, makes sure
     that ``pid`` still is who it was.  The new process is a child of the caller, which has a single thread; its
-    `Process.delete` leaves the container's cgroup alone.
+    `Process.delete` leaves the container's cgroup alone.  ``aside`` is called when there is nothing to do but to wait.
 
     Raises Conflict when the container is not running, and what `wherry.runtime.create.create` raises.
     """
@@ -57,10 +58,13 @@ def exec_process(
             _give_streams(member, process, stdio)
         joins = cgroup.join_fds() if cgroup is not None else []
         prepared = prepare(whole, operations, stdio, tuple(extra_fds), cache, ("", ""), joins)
-        found = launch(whole, operations, prepared, cgroup, through)
+
+        def born(child: int) -> None:
+            if cgroup is not None and cgroup.unified:
+                _be_in_unified(cgroup, member, child)
+
+        found = launch(whole, operations, prepared, cgroup, through, aside=aside, born=born)
         found.cgroup = None
-        if cgroup is not None and cgroup.unified:
-            _be_in_unified(cgroup, member, found)
     finally:
         os.close(target)
     return found
@@ -120,24 +124,25 @@ def _give_streams(pid: int, process: dict[str, Any], stdio: Stdio) -> None:
                 own_streams(outside + user - inside, (stdio.stdin, stdio.stdout, stdio.stderr))
 
 
-def _be_in_unified(cgroup: Cgroup, pid: int, found: Process) -> None:
+def _be_in_unified(cgroup: Cgroup, member: int, born: int) -> None:
     """Make sure that the new process is in the container's v2 group: where the kernel cannot give birth into it, and
     where the container has divided it, it is moved, then to where the container's own process is.  Raises `Conflict`,
-    `SystemFailure`; then the process has ended."""
-    where = _unified(found.pid)
+    `SystemFailure`."""
+    where = _unified(born)
     if where == cgroup.path or where.startswith(cgroup.path + "/"):
         return
-    theirs = _unified(pid)
+    theirs = _unified(member)
     if where == theirs:
         return  # the container is not in its group either: an unprivileged user may not move processes
+    group = cgroup
+    if theirs.startswith(cgroup.path + "/"):
+        group = type(cgroup)(cgroup.layout, theirs, (), cgroup.layout.unified)
     try:
-        group = cgroup
-        if theirs.startswith(cgroup.path + "/"):
-            group = type(cgroup)(cgroup.layout, theirs, (), cgroup.layout.unified)
-        group.add(found.pid)
-    except BaseException:
-        found.delete()
-        raise
+        group.add(born)
+    except Conflict:
+        if os.waitid(os.P_PID, born, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            raise
+        # it has ended, and said why
 
 
 def _unified(pid: int) -> str:

@@ -8,9 +8,9 @@ moves to a mount namespace of its own, where the container's root is mounted and
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import _struct as struct
 import os
 import stat
-import struct
 
 from wherry.errors import CannotInvoke, CommandNotFound, NotFound, NotSupported, WherryError
 from wherry.linux import cgroup as cgroups

@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import stat
-from struct import pack
+from _struct import pack
 
 from wherry.linux import capabilities as caps
 from wherry.linux import namespaces, openat2, prctl, pty, syscall

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from struct import pack
+from _struct import pack
 
 from wherry.errors import NotSupported
 from wherry.linux import mount

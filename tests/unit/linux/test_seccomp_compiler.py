@@ -11,6 +11,7 @@ from support.bpf import ALLOW, AUDIT, ERRNO, KILL, LOG, decode, meaning, run, va
 from wherry.errors import InvalidArgument, NotSupported
 from wherry.linux import seccomp
 from wherry.linux.seccomp import compiler
+from wherry.linux.seccomp import profile as profiles
 
 TABLES = compiler.tables()
 ZERO = (0, 0, 0, 0, 0, 0)
@@ -77,12 +78,12 @@ def check(profile: dict[str, Any], machine: str, abis: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("capabilities", CAPABILITIES.values(), ids=CAPABILITIES)
 def test_docker_default_on_x86(capabilities: list[str]) -> None:
-    check(seccomp.docker_default(capabilities, "x86_64", (6, 1)), "x86_64", ("x86_64", "x86", "x32"))
+    check(profiles.docker_default(capabilities, "x86_64", (6, 1)), "x86_64", ("x86_64", "x86", "x32"))
 
 
 @pytest.mark.parametrize("capabilities", CAPABILITIES.values(), ids=CAPABILITIES)
 def test_docker_default_on_arm(capabilities: list[str]) -> None:
-    check(seccomp.docker_default(capabilities, "aarch64", (6, 1)), "aarch64", ("aarch64", "arm"))
+    check(profiles.docker_default(capabilities, "aarch64", (6, 1)), "aarch64", ("aarch64", "arm"))
 
 
 def test_random_profiles() -> None:

@@ -15,6 +15,7 @@ import pytest
 from support.bpf import AUDIT, decode, run, value_of
 from wherry.linux import seccomp
 from wherry.linux.seccomp import compiler
+from wherry.linux.seccomp import profile as profiles
 
 pytestmark = [pytest.mark.needs("debian")]
 
@@ -111,7 +112,7 @@ def compare(library: ctypes.CDLL, profile: dict[str, Any], machine: str) -> int:
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("capabilities", [[], ["CAP_SYS_ADMIN", "CAP_SYS_CHROOT"]], ids=["none", "admin"])
 def test_docker_default(library: ctypes.CDLL, machine: str, capabilities: list[str]) -> None:
-    profile = seccomp.docker_default(capabilities, machine, (6, 1))
+    profile = profiles.docker_default(capabilities, machine, (6, 1))
     assert compare(library, profile, machine) > 600
 
 

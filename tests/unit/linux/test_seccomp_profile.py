@@ -13,6 +13,7 @@ import pytest
 from wherry.errors import InvalidArgument
 from wherry.linux import seccomp
 from wherry.linux.seccomp import compiler
+from wherry.linux.seccomp import profile as profiles
 from wherry.linux.seccomp.profile import version
 
 
@@ -21,7 +22,7 @@ def rules_of(profile: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def test_default_denies_what_docker_denies() -> None:
-    profile = seccomp.docker_default(["CAP_CHOWN"], "x86_64", (6, 1))
+    profile = profiles.docker_default(["CAP_CHOWN"], "x86_64", (6, 1))
     assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
     assert profile["defaultErrnoRet"] == 1
     assert profile["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
@@ -34,14 +35,14 @@ def test_default_denies_what_docker_denies() -> None:
 
 
 def test_capabilities_open_calls() -> None:
-    profile = seccomp.docker_default(["CAP_SYS_ADMIN", "CAP_SYS_TIME"], "x86_64", (6, 1))
+    profile = profiles.docker_default(["CAP_SYS_ADMIN", "CAP_SYS_TIME"], "x86_64", (6, 1))
     for name in ("mount", "bpf", "clone3", "unshare", "clock_settime"):
         assert [rule["action"] for rule in rules_of(profile, name)] == ["SCMP_ACT_ALLOW"], name
     assert not rules_of(profile, "reboot")
 
 
 def test_architecture_and_kernel() -> None:
-    profile = seccomp.docker_default([], "aarch64", (4, 4))
+    profile = profiles.docker_default([], "aarch64", (4, 4))
     assert profile["architectures"] == ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
     assert rules_of(profile, "cacheflush")
     assert not rules_of(profile, "arch_prctl")
@@ -49,7 +50,7 @@ def test_architecture_and_kernel() -> None:
 
 
 def test_result_is_an_oci_document() -> None:
-    profile = seccomp.docker_default([], "x86_64", (6, 1))
+    profile = profiles.docker_default([], "x86_64", (6, 1))
     assert json.loads(json.dumps(profile)) == profile
     assert set(profile) <= {"defaultAction", "defaultErrnoRet", "architectures", "flags", "syscalls"}
     assert all(set(rule) <= {"names", "action", "errnoRet", "args"} for rule in profile["syscalls"])
@@ -60,20 +61,20 @@ def test_excludes_and_single_names() -> None:
       {"name": "read", "action": "SCMP_ACT_ERRNO", "args": [], "excludes": {"minKernel": "5.4"}},
       {"name": "write", "action": "SCMP_ACT_ERRNO", "errnoRet": 22, "excludes": {"arches": ["arm64"]}},
       {"names": ["open"], "action": "SCMP_ACT_KILL", "comment": "no", "includes": {"caps": ["CAP_A", "CAP_B"]}}]}"""
-    found = seccomp.load_profile(text, ["CAP_A"], "x86_64", (5, 10))
+    found = profiles.load_profile(text, ["CAP_A"], "x86_64", (5, 10))
     assert found == {
         "defaultAction": "SCMP_ACT_ALLOW",
         "architectures": ["SCMP_ARCH_X86_64"],
         "flags": [],
         "syscalls": [{"names": ["write"], "action": "SCMP_ACT_ERRNO", "errnoRet": 22}],
     }
-    both = seccomp.load_profile(text, ["CAP_A", "CAP_B"], "aarch64", (5, 3))
+    both = profiles.load_profile(text, ["CAP_A", "CAP_B"], "aarch64", (5, 3))
     assert both is not None
     assert [rule["names"] for rule in both["syscalls"]] == [["read"], ["open"]]
 
 
 def test_a_profile_without_anything_is_no_filter() -> None:
-    assert seccomp.load_profile("{}", []) is None
+    assert profiles.load_profile("{}", []) is None
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_profile_without_anything_is_no_filter() -> None:
 )
 def test_bad_documents(text: str, message: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        seccomp.load_profile(text, [], "x86_64", (6, 1))
+        profiles.load_profile(text, [], "x86_64", (6, 1))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

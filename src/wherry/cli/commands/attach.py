@@ -9,7 +9,7 @@ from wherry.cli.parser import Command, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.cli.main import Call
-    from wherry.monitor.client import Streams
+    from wherry.monitor.streams import Streams
 
 # fmt: off
 COMMAND = Command(
@@ -42,7 +42,7 @@ def main(call: Call) -> int:
 
 def streams(call: Call, *, stdin: bool) -> Streams:
     """What of ours is joined to the container; the container says whether it has input, and a terminal."""
-    from wherry.monitor.client import Streams
+    from wherry.monitor.streams import Streams
 
     found = Streams(0 if stdin else None, 1, 2, False, call.get("sig-proxy", True))
     if "detach-keys" in call.values:

@@ -51,7 +51,7 @@ def main(call: Call) -> int:
     """Runs a command in a container; its exit status is the command's."""
     from wherry.container.exec_options import ExecOptions
     from wherry.engine.exec import exec_in
-    from wherry.monitor.client import Streams, terminal_size
+    from wherry.monitor.streams import Streams
 
     name, *command = call.arguments
     detach, tty = call.get("detach", False), call.get("tty", False)
@@ -74,7 +74,7 @@ def main(call: Call) -> int:
         user=call.get("user", ""),
         working_dir=call.get("workdir", ""),
         privileged=call.get("privileged", False),
-        console_size=(terminal_size(1, 0) or (0, 0)) if tty else (0, 0),
+        console_size=_console_size() if tty else (0, 0),
     )
     try:
         return call.verb(exec_in)(name, options, streams)
@@ -82,6 +82,12 @@ def main(call: Call) -> int:
         if detach:  # no status of a command is waited for: Docker's client has only an error to tell
             error.exit_code = 1
         raise
+
+
+def _console_size() -> tuple[int, int]:
+    from wherry.monitor.client import terminal_size
+
+    return terminal_size(1, 0) or (0, 0)
 
 
 def _environment(call: Call) -> tuple[str, ...]:

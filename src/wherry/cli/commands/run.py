@@ -47,7 +47,7 @@ def main(call: Call) -> int:
         return 0
     check_terminal(options)
     from wherry.engine.run import run
-    from wherry.monitor.client import Streams
+    from wherry.monitor.streams import Streams
 
     streams = Streams(
         0 if options.attach_stdin else None,

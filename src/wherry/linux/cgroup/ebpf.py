@@ -7,7 +7,7 @@ returns 1 to allow.  Programs on ancestors are asked too, and all must allow.
 from __future__ import annotations
 
 import os
-from struct import pack, unpack
+from _struct import pack, unpack
 
 from wherry.errors import SystemFailure
 from wherry.linux import syscall

@@ -1,4 +1,7 @@
-"""One control group: made with its limits, joined, measured, emptied, removed."""
+"""One control group: made with its limits, joined, measured, emptied, removed.
+
+What only setting limits needs is imported there: a process that joins a group has no use for it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,7 @@ import os
 import time
 
 from wherry.errors import Conflict, NotSupported, SystemFailure
-from wherry.linux.cgroup import devices
-from wherry.linux.cgroup import resources as limits
 from wherry.linux.cgroup.files import children, descend, read_int, read_table, read_text, write_file
-from wherry.linux.cgroup.plan import plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -185,6 +185,8 @@ class Cgroup:
         Raises `InvalidArgument`, `NotSupported`, `Conflict` (memory in use), naming the option.  Writes before the
         one that failed stay.
         """
+        from wherry.linux.cgroup.plan import plan
+
         memory = resources.get("memory") or {}
         where = self.directory("memory")
         current = None
@@ -200,6 +202,8 @@ class Cgroup:
 
     def apply(self, writes: list[Write]) -> None:
         """Carry writes out in order.  Raises as `update` does."""
+        from wherry.linux.cgroup import resources as limits
+
         late = []
         for write in writes:
             try:
@@ -215,6 +219,8 @@ class Cgroup:
                 raise limits.failure(write, error, self.options) from error
 
     def _write(self, write: Write) -> None:
+        from wherry.linux.cgroup import resources as limits
+
         directory = self.directory(write.controller)
         if directory is None:
             if write.optional:
@@ -238,6 +244,8 @@ class Cgroup:
 
     def set_devices(self, wanted: Iterable[Mapping[str, object]] | None, *, fresh: bool) -> None:
         """Allow and deny devices; ``fresh`` says that the group has no rules of its own yet."""
+        from wherry.linux.cgroup import devices
+
         default, rules = devices.effective(wanted)
         directory = self.directory("devices")
         if directory is not None and directory != self.unified:
@@ -254,6 +262,8 @@ class Cgroup:
                     raise
 
     def _devices_v1(self, directory: str, commands: list[tuple[str, str]], fresh: bool) -> None:
+        from wherry.linux.cgroup import devices
+
         before = set() if fresh else devices.v1_listed(read_text(directory + "/devices.list"))
         try:
             if not fresh and commands and commands[0] == ("devices.deny", "a") and "a *:* r" not in before:

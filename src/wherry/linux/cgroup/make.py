@@ -6,11 +6,9 @@ import errno
 import os
 
 from wherry.errors import Conflict, InvalidArgument, SystemFailure
-from wherry.linux.cgroup import resources as limits
 from wherry.linux.cgroup.files import read_file, read_text, write_file
 from wherry.linux.cgroup.group import REFUSED, Cgroup, remove_tree
 from wherry.linux.cgroup.layout import V2_CONTROLLERS, Layout, normal_path
-from wherry.linux.cgroup.plan import plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +25,9 @@ def create(layout: Layout, path: str, resources: Resources, *, options: Mapping[
     messages.  On failure nothing stays behind.  Raises `InvalidArgument`, `NotSupported`, `Conflict` (a group of that
     path holds processes), `SystemFailure`.
     """
+    from wherry.linux.cgroup import resources as limits
+    from wherry.linux.cgroup.plan import plan
+
     path = normal_path(path)
     if path == "/":
         raise InvalidArgument("a container needs a cgroup path of its own")

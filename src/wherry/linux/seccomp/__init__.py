@@ -2,7 +2,7 @@
 
 The story of one container::
 
-    seccomp = docker_default(capabilities)          # or load_profile(text, capabilities); OCI's linux.seccomp
+    seccomp = profile.docker_default(capabilities)  # or load_profile(text, capabilities); OCI's linux.seccomp
     program = filter_for(seccomp, cache_dir)        # 2 ms the first time, read from the cache afterwards
     ready = prepare(program)                        # before fork
     install(ready, flags_of(seccomp))               # in the child, last thing before execve
@@ -24,7 +24,6 @@ from wherry.linux.seccomp.kernel import (
     install,
     prepare,
 )
-from wherry.linux.seccomp.profile import docker_default, load_profile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,11 +37,9 @@ __all__ = [
     "FLAG_WAIT_KILLABLE_RECV",
     "Prepared",
     "compile",
-    "docker_default",
     "filter_for",
     "flags_of",
     "install",
-    "load_profile",
     "prepare",
 ]
 

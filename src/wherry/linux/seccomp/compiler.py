@@ -20,7 +20,7 @@ What a profile means (libseccomp's reading, which OCI's is modelled on):
 from __future__ import annotations
 
 import os
-from struct import pack
+from _struct import pack
 
 from wherry import fastjson
 from wherry.errors import InvalidArgument, NotSupported

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import pack
+from _struct import pack
 
 from wherry.errors import InvalidArgument
 from wherry.linux import syscall
