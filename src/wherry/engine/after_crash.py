@@ -50,7 +50,7 @@ def _mend(engine: Engine, promise: Promise) -> None:
 
 
 def _make_again(engine: Engine, digest: str, diff_id: str) -> None:
-    source = Whole(engine.content.path(digest))
+    source = Whole(engine.content.local(digest))
     try:
         unpack.unpack(engine, digest, diff_id, source)
     except (Corrupt, NotSupported):

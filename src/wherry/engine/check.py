@@ -231,5 +231,5 @@ CHECKS: tuple[Check, ...] = (
 )
 """In this order: what is mended first makes others go away."""
 
-READING: tuple[Check, ...] = (check_digests.blobs, check_digests.tars)
+READING: tuple[Check, ...] = (check_digests.blobs, check_digests.recipes, check_digests.tars)
 """Those that read the whole content of images."""

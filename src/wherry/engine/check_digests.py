@@ -39,6 +39,20 @@ def blobs(engine: Engine) -> Iterator[Problem]:
             yield Problem(f"blob {digest} is damaged; mended, it can be pulled again", engine.content.delete, (digest,))
 
 
+def recipes(engine: Engine) -> Iterator[Problem]:
+    """Blobs that were dropped, and cannot be made again."""
+    from wherry.engine import dropped
+
+    for digest in sorted(engine.content.recipes()):
+        recipe = engine.content.recipe(digest)
+        if (
+            not os.path.exists(engine.content.path(digest))
+            and recipe is not None
+            and not dropped.is_good(engine, digest)
+        ):
+            yield Problem(f"blob {digest} was not kept, and cannot be made again as it was: pull its image again")
+
+
 def missing(engine: Engine) -> Iterator[Problem]:
     """Images that lack a blob: they run, but can be neither saved nor pushed where it is not."""
     for row in images.list_all(engine.db):

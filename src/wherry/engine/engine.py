@@ -83,8 +83,13 @@ class Engine:
         if self._content is None:
             from wherry.store.content import Content
 
-            self._content = Content(self.layout, sync=self._sync)
+            self._content = Content(self.layout, sync=self._sync, remake=self._remake)
         return self._content
+
+    def _remake(self, digest: str) -> None:
+        from wherry.engine.dropped import remake
+
+        remake(self, digest)
 
     @property
     def snapshotter(self) -> OverlaySnapshotter:

@@ -160,6 +160,11 @@ def _read_index(engine: Engine, diff_id: str, base: int = 0, *, head: bool = Fal
     raise AssertionError
 
 
+def tar_size(engine: Engine, diff_id: str) -> int:
+    """Bytes of a layer's tar, in a file that may go on after it.  Raises OSError, `Corrupt`."""
+    return _read_index(engine, diff_id, head=True).tar_size
+
+
 def _index_again(engine: Engine, diff_id: str) -> None:
     """Replace a layer's index, from its tar."""
     directory = engine.tars.path(diff_id)
@@ -193,7 +198,7 @@ def unpack_tar(engine: Engine, diff_id: str, options: ApplyOptions) -> None:
 
         raise NotFound("layer", diff_id) from None
     try:
-        size = _read_index(engine, diff_id, head=True).tar_size
+        size = tar_size(engine, diff_id)
         _unpack(engine, diff_id, _File(fd, size), options, "")
     finally:
         os.close(fd)

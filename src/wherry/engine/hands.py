@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
 
+from wherry import precompiled
+from wherry.engine.storage import drops_blobs
 from wherry.engine.transfer import GIVEN_UP, WHOLE, Follower, Shared
 from wherry.engine.unpack import Here
 from wherry.engine.worker import answer_in, outcome_to
@@ -190,7 +192,7 @@ def _work(engine: Engine, options: ApplyOptions, note: Note, channel: socket.soc
         answer = os.memfd_create("answer", os.MFD_CLOEXEC)
         try:
             here = Here(engine, follower, options)
-            function = partial(_settle, note) if what == "settle" else getattr(here, what)
+            function = partial(_settle, engine, note) if what == "settle" else getattr(here, what)
             outcome_to(answer, partial(function, *arguments))
             socket.send_fds(channel, [b"."], [answer])
         finally:
@@ -198,14 +200,20 @@ def _work(engine: Engine, options: ApplyOptions, note: Note, channel: socket.soc
             os.close(answer)
 
 
-def _settle(note: Note) -> None:
-    """Forks a process that outlives the pull, syncs, and is gone."""
+def _settle(engine: Engine, note: Note) -> None:
+    """Forks a process that outlives the pull, syncs, drops what need not be kept, and is gone."""
+    engine.will_fork()
     if os.fork():
         return
     try:
-        os.setsid()
-        os.closerange(0, note.fd)
-        os.closerange(note.fd + 1, os.sysconf("SC_OPEN_MAX"))
+        from wherry.monitor.main import leave_terminal
+
+        leave_terminal([note.fd, *precompiled.descriptors()])
         note.settle()
+        if drops_blobs(engine):
+            from wherry.engine.dropped import LOWEST, drop
+
+            os.nice(LOWEST)
+            drop(engine, note.layers)
     finally:
         os._exit(0)

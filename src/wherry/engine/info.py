@@ -10,7 +10,8 @@ from wherry import __version__
 from wherry.container import logging
 from wherry.engine.containers import list_containers
 from wherry.engine.images import list_images
-from wherry.engine.storage import describe
+from wherry.engine.storage import describe, drops_blobs
+from wherry.errors import InvalidArgument
 from wherry.linux import verity
 
 TYPE_CHECKING = False
@@ -44,6 +45,7 @@ def info(engine: Engine) -> dict[str, Any]:
         "DriverStatus": [
             ["Backing Filesystem", storage.backing],
             *[["Not erofs", storage.reason]] * bool(storage.reason),
+            ["Compressed layers", _compressed(engine)],
             ["fs-verity", "possible, not used" if verity.state(engine.layout.root + "/oci-layout") else "not possible"],
         ],
         "Plugins": {
@@ -113,6 +115,18 @@ def runtimes() -> dict[str, dict[str, str]]:
         if path:
             found[name] = {"path": path}
     return found
+
+
+def _compressed(engine: Engine) -> str:
+    """What becomes of compressed layers, as ``info`` says it."""
+    from wherry.engine import dropped
+
+    count, size = dropped.totals(engine)
+    try:
+        rule = "dropped where they can be made again" if drops_blobs(engine) else "kept"
+    except InvalidArgument:
+        rule = "kept"
+    return f"{rule}; {count} not here, {size / 1e6:.1f} MB" if count else rule
 
 
 def _identity(engine: Engine) -> str:

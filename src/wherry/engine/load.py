@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from wherry.engine import gc, unpack
+from wherry.engine import dropped, gc, unpack
 from wherry.engine.progress import OneAtATime, short
 from wherry.engine.pull import PARALLEL
 from wherry.engine.record_image import record
@@ -43,18 +43,22 @@ def load(engine: Engine, stream: Readable, progress: Progress | None = None, *, 
 
     wanted = platforms.parse(platform) if platform else None
 
-    def work() -> tuple[str, ...]:
+    def work() -> tuple[tuple[str, ...], list[tuple[str, str]]]:
         with adding(engine.layout):
             gc.sweep(engine)
             with Source(compression.reader(stream)) as source:
                 found = archive.read(members(source), engine.content, wanted)
-            return keep(engine, found, OneAtATime(progress or Silent()))
+            shown = keep(engine, found, OneAtATime(progress or Silent()))
+        pairs = [zip(one.manifest.layers, one.config.diff_ids, strict=True) for one in found]
+        return shown, [(layer.digest, diff_id) for pair in pairs for layer, diff_id in pair]
 
     try:
-        return unpack.in_store(engine, work)
+        shown, layers = unpack.in_store(engine, work)
     except WherryError:
         gc.collect(engine)
         raise
+    dropped.later(engine, layers)
+    return shown
 
 
 class _Member:
@@ -106,7 +110,7 @@ def keep(engine: Engine, found: tuple[ArchiveImage, ...], progress: Progress) ->
     def job(descriptor: Descriptor, diff_id: str) -> None:
         item = short(diff_id)
         progress.start(item, "Loading layer")
-        blob = Whole(engine.content.path(descriptor.digest), Meter(progress, item, descriptor.size))
+        blob = Whole(engine.content.local(descriptor.digest), Meter(progress, item, descriptor.size))
         try:
             unpack.unpack(engine, descriptor.digest, diff_id, blob, options=options, waiting=crew.check)
         finally:

@@ -72,7 +72,7 @@ class CompressedLayer(Protocol):
 def add_compressed(engine: Engine, layer: CompressedLayer) -> NewLayer:
     """Keep a layer that comes compressed, with these very bytes, and unpacked: see `add_layer`."""
     digest, size = engine.content.put_stream(layer.read)
-    stream = Whole(engine.content.path(digest))
+    stream = Whole(engine.content.local(digest))
     try:
         unpack.unpack(engine, digest, layer.diff_id, stream)
     finally:

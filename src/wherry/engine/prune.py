@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from wherry.engine import build_cache, events
 from wherry.engine.containers import list_containers, load, remove, written
+from wherry.engine.storage import drops_blobs
 from wherry.errors import Conflict, InvalidArgument, NotFound
 from wherry.record import Record
 
@@ -106,6 +107,10 @@ def prune_images(engine: Engine, filters: Filters, *, everything: bool) -> tuple
             except Conflict:
                 break  # a container was made from it meanwhile
     freed = max(size - layers_size(engine), 0)
+    if drops_blobs(engine):
+        from wherry.engine import dropped
+
+        freed += dropped.drop(engine, dropped.every(engine))
     events.record(engine.db, "image", "prune", "", {"reclaimed": str(freed)})
     return removed, freed
 

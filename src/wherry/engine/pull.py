@@ -255,7 +255,7 @@ class _Pull:
             if not unpacked:
                 meter = Meter(self._progress, item, descriptor.size)
                 self._progress.start(item, "Extracting")
-                hand.read(content.path(descriptor.digest), meter)
+                hand.read(content.local(descriptor.digest), meter)
                 unpack.bring(self._engine, descriptor.digest, diff_id, hand, waiting=waiting)
         self._progress.done(item, "Pull complete")
 

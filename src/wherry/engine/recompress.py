@@ -116,7 +116,7 @@ def _layer(
         for digest in layers.blobs_of(engine.db, diff_id):
             if engine.content.has(digest) and engine.content.head(digest, 4).startswith(_MAGIC[wanted.kind]):
                 return layer.replace(digest=digest, size=engine.content.size(digest))
-    source = Whole(engine.content.path(layer.digest))
+    source = Whole(engine.content.local(layer.digest))
     try:
         tar = _Hashed(compression.reader(source), diff_id, check)
         digest, size = engine.content.put_stream(compress.Compressed(tar, wanted.kind, wanted.level).read)

@@ -1,7 +1,8 @@
 """Which snapshotter new images get: what is configured, and what the kernel can do.
 
 ``storage.toml`` in a directory of the configuration may say ``snapshotter = "auto"`` (the default), ``"erofs"`` or
-``"overlay"``.  Images and containers that are there keep what they have.
+``"overlay"``.  Images and containers that are there keep what they have.  ``blobs`` says what becomes of compressed
+layers: ``"keep"`` (the default) or ``"drop"`` (`wherry.engine.dropped`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
 
 AUTO, EROFS, OVERLAY = "auto", "erofs", "overlay"
+KEEP, DROP = "keep", "drop"
+_KNOWN = {"snapshotter": (AUTO, EROFS, OVERLAY), "blobs": (KEEP, DROP)}
 
 
 class Choice(Record):
@@ -29,7 +32,7 @@ class Choice(Record):
 
 def choose(engine: Engine) -> Choice:
     """The snapshotter of new images.  Raises `NotSupported` when erofs is configured and cannot be had."""
-    wanted = configured(engine)
+    wanted = configured(engine).get("snapshotter", AUTO)
     if wanted == OVERLAY:
         return Choice(OVERLAY)
     reason = obstacle(engine)
@@ -55,7 +58,12 @@ def describe(engine: Engine) -> Choice:
     return choice.replace(backing=found[0] if found else "unknown")
 
 
-def configured(engine: Engine) -> str:
+def drops_blobs(engine: Engine) -> bool:
+    """Whether compressed layers that can be made again are not kept.  Raises `InvalidArgument`."""
+    return configured(engine).get("blobs", KEEP) == DROP
+
+
+def configured(engine: Engine) -> dict[str, str]:
     """What ``storage.toml`` says, the last directory's first.  Raises `InvalidArgument`."""
     for directory in reversed(engine.paths.config):
         try:
@@ -71,16 +79,15 @@ def configured(engine: Engine) -> str:
             content = tomllib.loads(data.decode())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InvalidArgument(f"{directory}/storage.toml: {error}") from None
-        unknown = sorted(set(content) - {"snapshotter"})
-        if unknown:
-            raise InvalidArgument(f"{directory}/storage.toml: unknown key {unknown[0]!r}")
-        value = content.get("snapshotter", AUTO)
-        if value not in (AUTO, EROFS, OVERLAY):
-            raise InvalidArgument(
-                f"{directory}/storage.toml: snapshotter is {value!r}", hint="one of auto, erofs and overlay"
-            )
-        return str(value)
-    return AUTO
+        for key, value in content.items():
+            if key not in _KNOWN:
+                raise InvalidArgument(f"{directory}/storage.toml: unknown key {key!r}")
+            if value not in _KNOWN[key]:
+                *others, last = _KNOWN[key]
+                hint = f"one of {', '.join(others)} and {last}"
+                raise InvalidArgument(f"{directory}/storage.toml: {key} is {value!r}", hint=hint)
+        return content
+    return {}
 
 
 def obstacle(engine: Engine) -> str:

@@ -67,17 +67,23 @@ class Compressed:
 
 def _compressor(kind: str, level: int | None) -> Any:
     if kind == "zstd":
-        try:
-            import zstandard
-        except ImportError:
-            raise NotSupported("this installation cannot write zstd", hint="pip install zstandard") from None
-        return zstandard.ZstdCompressor(level=level or _USUAL["zstd"], threads=2).compressobj()
+        return zstd(level or _USUAL["zstd"], 2)
     if level is None:
         try:
             return _Blocks()
         except ImportError:
             pass
     return zlib.compressobj(level or _USUAL["gzip"], zlib.DEFLATED, 31)
+
+
+def zstd(level: int, threads: int, *, checksum: bool = False, size: int = -1) -> Any:
+    """A compressor of one zstd frame, which names its content's ``size`` if that is given, and may have a checksum."""
+    try:
+        import zstandard
+    except ImportError:
+        raise NotSupported("this installation cannot write zstd", hint="pip install zstandard") from None
+    packer = zstandard.ZstdCompressor(level=level, threads=threads, write_checksum=checksum)
+    return packer.compressobj(size)
 
 
 class _Blocks:

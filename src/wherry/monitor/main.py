@@ -117,7 +117,7 @@ class Monitor:
             return
         try:
             self.channel.close()
-            _leave_terminal([theirs.fileno(), *precompiled.descriptors()])
+            leave_terminal([theirs.fileno(), *precompiled.descriptors()])
             _try(load)
             job, others = _receive(theirs)
             if job is not None:
@@ -168,7 +168,7 @@ def _receive(channel: _socket.socket) -> tuple[Job | None, list[_socket.socket]]
     return Job(**marshal.loads(body)) if len(body) == size else None, clients
 
 
-def _leave_terminal(kept: list[int]) -> None:
+def leave_terminal(kept: list[int]) -> None:
     """Become a session of its own, with no terminal, and of the parent's descriptors only those in ``kept``."""
     os.setsid()
     for number in (_signal.SIGTERM, _signal.SIGHUP):

@@ -3,12 +3,16 @@
 Together with ``oci-layout`` and ``index.json`` (see `index`) they are an OCI image layout that skopeo, umoci and crane
 read.  A blob is written aside in ``ingest/``, and appears under its name only when its digest and its size are right
 and it is on disk.  What an interrupted download leaves in ``ingest/`` is taken up again by the next.
+
+A blob that can be made again out of its layer may be dropped: then ``recipes/`` has a file of its name that says how,
+and whoever reads the blob has it made (docs/decisions/0039-compressed-layers-are-kept.md).
 """
 
 from __future__ import annotations
 
 import os
 
+from wherry import fastjson
 from wherry.errors import Corrupt, NotFound
 from wherry.oci import digest as digests
 from wherry.store.layout import make_private, sync_directory, translate
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from hashlib import _Hash
     from types import TracebackType
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from wherry.store.layout import Layout
 
@@ -29,14 +33,16 @@ _PIECE = 1 << 20
 class Content:
     """The blobs of one store.  Any thread and any process may use it at the same time.
 
-    Without ``sync`` whoever adds blobs has them synced (`wherry.store.unsynced`).
+    Without ``sync`` whoever adds blobs has them synced (`wherry.store.unsynced`).  ``remake`` puts a dropped blob back
+    into its place, or raises.
     """
 
-    __slots__ = ("_layout", "_sync")
+    __slots__ = ("_layout", "_remake", "_sync")
 
-    def __init__(self, layout: Layout, *, sync: bool = True) -> None:
+    def __init__(self, layout: Layout, *, sync: bool = True, remake: Callable[[str], None] | None = None) -> None:
         self._layout = layout
         self._sync = sync
+        self._remake = remake
 
     def path(self, digest: str) -> str:
         """Where a blob is, or would be.  ``digest`` must have been parsed: it becomes a path."""
@@ -44,22 +50,34 @@ class Content:
         return f"{self._layout.blobs}/{algorithm}/{encoded}"
 
     def has(self, digest: str) -> bool:
-        """Whether the blob is here, whole."""
-        return os.path.exists(self.path(digest))
+        """Whether the blob is here, whole, or can be made again."""
+        return os.path.exists(self.path(digest)) or os.path.exists(self.recipe_path(digest))
 
     def size(self, digest: str) -> int:
         """Bytes of a blob.  Raises `NotFound`."""
         try:
             return os.stat(self.path(digest)).st_size
         except FileNotFoundError:
-            raise NotFound("blob", digest) from None
+            recipe = self.recipe(digest)
+            if recipe is None:
+                raise NotFound("blob", digest) from None
+            return int(recipe["size"])
 
     def open(self, digest: str) -> BinaryIO:
-        """A blob, to read.  Raises `NotFound`."""
+        """A blob, to read; made again if it was dropped.  Raises `NotFound`, and what making it raises."""
+        path = self.path(digest)
         try:
-            return open(self.path(digest), "rb", buffering=0)
+            return open(path, "rb", buffering=0)
         except FileNotFoundError:
-            raise NotFound("blob", digest) from None
+            if self._remake is None or self.recipe(digest) is None:
+                raise NotFound("blob", digest) from None
+        self._remake(digest)
+        return open(path, "rb", buffering=0)
+
+    def local(self, digest: str) -> str:
+        """The path of a blob that is to be read; made again if it was dropped.  Raises as `open`."""
+        self.open(digest).close()
+        return self.path(digest)
 
     def read(self, digest: str, limit: int = 4 << 20) -> bytes:
         """A small blob, verified.  Raises `NotFound`, or `Corrupt` when it is larger than ``limit`` or damaged."""
@@ -74,7 +92,11 @@ class Content:
         return body
 
     def head(self, digest: str, size: int) -> bytes:
-        """The first ``size`` bytes of a blob, or all of it.  Raises `NotFound`."""
+        """The first ``size`` bytes of a blob, four at most, or all of it.  Raises `NotFound`."""
+        if not os.path.exists(self.path(digest)):
+            recipe = self.recipe(digest)
+            if recipe is not None:
+                return bytes.fromhex(recipe["begins"])[:size]
         with self.open(digest) as file:
             return file.read(size)
 
@@ -122,9 +144,63 @@ class Content:
         finally:
             lock.release(remove=lock.fd >= 0 and is_named(lock.fd, aside))
 
+    # -- blobs that were dropped -------------------------------------------------------------------------------------
+
+    def recipe_path(self, digest: str) -> str:
+        """Where it says how a blob can be made again."""
+        algorithm, _, encoded = digests.parse(digest).partition(":")
+        return f"{self._layout.recipes}/{algorithm}-{encoded}"
+
+    def recipe(self, digest: str) -> dict[str, Any] | None:
+        """How a blob can be made again: an object with its ``size`` and the hex digits of its first bytes, ``begins``,
+        beside what `remake` needs; None when nobody knows."""
+        try:
+            with open(self.recipe_path(digest), "rb") as file:
+                found: dict[str, Any] = fastjson.loads(file.read().decode())
+                return found
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def drop(self, digest: str, recipe: dict[str, Any]) -> int:
+        """Keeps a recipe in place of a blob, and returns the blob's size."""
+        path = self.recipe_path(digest)
+        aside = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+        try:
+            make_private(self._layout.recipes)
+            with open(aside, "xb") as file:
+                file.write(fastjson.dumps(recipe).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(aside, path)
+            sync_directory(self._layout.recipes)
+        except OSError as error:
+            raise translate(error, "write a recipe") from error
+        size = os.stat(self.path(digest)).st_size
+        os.unlink(self.path(digest))
+        return size
+
+    def recipes(self) -> Iterator[str]:
+        """The digests of the blobs whose recipes are here, whether they are dropped or not."""
+        try:
+            names = os.listdir(self._layout.recipes)
+        except FileNotFoundError:
+            return
+        for name in names:
+            digest = name.replace("-", ":", 1)
+            if digests.is_digest(digest):
+                yield digest
+
+    def forget_recipe(self, digest: str) -> None:
+        """A blob that could not be made by it is not here any more."""
+        try:
+            os.unlink(self.recipe_path(digest))
+        except FileNotFoundError:
+            return
+
     def delete(self, digest: str) -> int:
-        """Removes a blob and returns its size; 0 when it is not here."""
+        """Removes a blob, and its recipe, and returns its size; 0 when it is not here."""
         path = self.path(digest)
+        self.forget_recipe(digest)
         try:
             size = os.stat(path).st_size
             os.unlink(path)

@@ -67,6 +67,9 @@ def reachable(db: Database, content: Content) -> Reachable:
         layers.update(stack)
         kept[record.get("snapshotter", "overlay")].update(stack)
         kept["overlay"].add(image_id)
+    for digest in content.recipes():
+        if digest in blobs:  # the tar that the blob is made of stays, whatever form its images have
+            kept["erofs"].add((content.recipe(digest) or {}).get("diff_id", digest))
     return Reachable(frozenset(blobs), frozenset(layers), {name: frozenset(ids) for name, ids in kept.items()})
 
 
@@ -99,7 +102,8 @@ def image_blobs(content: Content, row: images.ImageRow) -> set[str]:
 
 def remove_blobs(content: Content, keep: frozenset[str]) -> int:
     """Removes the blobs that are not in ``keep``; returns the bytes that became free."""
-    return sum(content.delete(digest) for digest in list(content.list_all()) if digest not in keep)
+    known = {*content.list_all(), *content.recipes()}
+    return sum(content.delete(digest) for digest in known if digest not in keep)
 
 
 def sweep(layout: Layout, *, all_partial: bool = False) -> int:

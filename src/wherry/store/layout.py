@@ -29,6 +29,7 @@ class Layout:
         "layers",
         "locks",
         "netns",
+        "recipes",
         "root",
         "run",
         "run_containers",
@@ -49,6 +50,7 @@ class Layout:
         self.volumes = root + "/volumes"
         self.cache = root + "/cache"
         self.unsynced = root + "/unsynced"
+        self.recipes = root + "/recipes"
         self.locks = run + "/locks"
         self.run_containers = run + "/containers"
         self.netns = run + "/netns"

@@ -70,6 +70,11 @@ class Note:
             self.settle()
 
     @property
+    def layers(self) -> tuple[tuple[str, str], ...]:
+        """What it promises of layers (`Promise`)."""
+        return self._promise.layers
+
+    @property
     def fd(self) -> int:
         """The open note: the lock is held as long as any process has it."""
         return self._lock.fd
