@@ -12,8 +12,11 @@ import pytest
 
 from support import environments, images, leaks, needs, users, wheels
 from support.command import Wherry
+from support.networks import net, up
 from support.registry import Registry
 from wherry.env.lock import Options
+
+__all__ = ["net", "up"]
 
 
 def _loaded(user: users.User | None, *built: images.Built) -> Iterator[Wherry]:

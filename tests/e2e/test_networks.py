@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,62 +15,11 @@ import pytest
 
 from support import images, leaks
 from support.command import Wherry, wait_for
+from support.networks import SLEEP, ips, place, reaches, subnet
 
 pytestmark = pytest.mark.needs("root", "busybox", "iproute2")
 
 ENDPOINT = "com.docker.network.endpoint"
-SLEEP = ("busybox", "sleep", "1000")
-
-
-@pytest.fixture
-def net(as_root: Wherry) -> Iterator[Callable[..., str]]:
-    """``net("--internal")``: a network of the test's own, by its name."""
-    made: list[str] = []
-
-    def create(*options: str) -> str:
-        name = f"n{os.getpid()}-{len(made)}"
-        as_root.ok("network", "create", *options, name)
-        made.append(name)
-        return name
-
-    yield create
-    for name in made:
-        as_root("network", "rm", "-f", name)
-
-
-@pytest.fixture
-def up(as_root: Wherry) -> Iterator[Callable[..., str]]:
-    """``up("--network", "x")``: a container that sleeps; its id."""
-    started: list[str] = []
-
-    def run(*options: str) -> str:
-        started.append(as_root.ok("run", "-d", *options, *SLEEP).strip())
-        return started[-1]
-
-    yield run
-    if started:
-        as_root("rm", "-f", *started)
-
-
-def subnet() -> str:
-    """The beginning of 254 addresses that are this process's own."""
-    return f"10.{64 + os.getpid() // 256 % 64}.{os.getpid() % 256}"
-
-
-def place(wherry: Wherry, container: str, network: str) -> dict[str, object]:
-    (document,) = json.loads(wherry.ok("inspect", container))
-    found: dict[str, object] = document["NetworkSettings"]["Networks"][network]
-    return found
-
-
-def ips(wherry: Wherry, container: str) -> list[str]:
-    """The IPv4 addresses of a running container's interfaces, with prefixes, loopback excepted."""
-    lines = wherry.ok("exec", container, "ip", "-o", "addr").splitlines()
-    return [line.split()[3] for line in lines if line.split()[2] == "inet" and line.split()[1] != "lo"]
-
-
-def reaches(wherry: Wherry, container: str, address: str) -> bool:
-    return wherry("exec", container, "ping", "-c", "1", "-W", "1", address).code == 0
 
 
 def test_the_default_bridge(as_root: Wherry, up: Callable[..., str]) -> None:
@@ -287,6 +236,16 @@ BAD = [
     (["--opt", "com.docker.network.bridge.name=lo", "x-net"], "an interface named lo is there already"),
     (["--opt", "com.docker.network.driver.mtu=1", "x-net"], "a number from 68 to 65535"),
     (["-d", "macvlan", "-o", "parent=nosuch0", "x-net"], "the interface does not exist"),
+    (["-d", "macvlan", "-o", "parent=nosuch0.10", "x-net"], "-o parent interface was not found on the host: nosuch0"),
+    (["-d", "ipvlan", "-o", "parent=.10", "x-net"], "-o parent interface was not found on the host: .10"),
+    (["-d", "ipvlan", "-o", "parent=lo.0", "x-net"], "vlan id must be between 1-4094, received: 0"),
+    (["-d", "ipvlan", "-o", "parent=lo.4095", "x-net"], "vlan id must be between 1-4094, received: 4095"),
+    (["-d", "ipvlan", "-o", "parent=lo.x", "x-net"], "unable to parse a valid vlan id from: x"),
+    (["-d", "ipvlan", "-o", "parent=lo.1.2", "x-net"], "required interface name format is: name.vlan_id"),
+    (["-d", "macvlan", "-o", "parent=lo", "x-net"], "loopback interface is not a valid macvlan parent link"),
+    (["-d", "macvlan", "-o", "macvlan_mode=l2", "x-net"], "unknown macvlan_mode l2"),
+    (["-d", "ipvlan", "-o", "ipvlan_flag=l2", "x-net"], "unknown ipvlan_flag l2"),
+    (["-d", "ipvlan", "-o", "macvlan_mode=bridge", "x-net"], "is not supported by the driver ipvlan"),
 ]
 
 

@@ -1,13 +1,15 @@
-"""Bundles for the tests of the runtime, layers for those of file systems."""
+"""Bundles for the tests of the runtime, layers for those of file systems, a kernel for virtual machines."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support import needs, vm
 from support.bundle_fixtures import bundle, host_bundle, rootless_bundle, user_bundle
 from support.overlays import Store
 
@@ -21,3 +23,16 @@ def store(tmp_path: Path) -> Iterator[Store]:
     yield store
     for name in os.listdir(store.containers):
         store.snapshotter.remove_upper(name)
+
+
+@pytest.fixture(scope="session")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[vm.Kernel]:
+    """Debian's kernel; tests with virtual machines are one group, so that it is downloaded once."""
+    if not needs.present("vm"):
+        pytest.skip(needs.reason("vm"))
+    directory = tmp_path_factory.mktemp("kernel")
+    found = vm.Kernel.download(directory)
+    if found is None:
+        pytest.skip(needs.reason("vm"))
+    yield found
+    shutil.rmtree(directory)

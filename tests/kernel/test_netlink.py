@@ -73,9 +73,9 @@ def test_a_container_end_to_end() -> None:
     assert (eth0["index"], eth0["mac"], eth0["up"], eth0["kind"]) == (7, "02:42:0a:09:00:02", True, "veth")
     assert next(link for link in inside if link["name"] == "lo")["up"]
     assert {"10.9.0.2/24", "fd09::2/64", "127.0.0.1/8", "::1/128"} <= {one["address"] for one in addresses}
-    assert {"destination": "", "index": 7, "gateway": "10.9.0.1"} in routes
-    assert {"destination": "", "index": 7, "gateway": "fd09::1"} in routes
-    assert {"destination": "10.9.0.0/24", "index": 7, "gateway": ""} in routes
+    assert {"destination": "", "index": 7, "gateway": "10.9.0.1", "is_ipv6": False} in routes
+    assert {"destination": "", "index": 7, "gateway": "fd09::1", "is_ipv6": True} in routes
+    assert {"destination": "10.9.0.0/24", "index": 7, "gateway": "", "is_ipv6": False} in routes
 
 
 def test_what_is_listed_is_what_iproute2_lists() -> None:

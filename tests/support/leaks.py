@@ -103,21 +103,32 @@ def remove_cgroups(name: str, timeout: float = 20) -> None:
 
 
 def interfaces_of(directory: Path) -> set[str]:
-    """Bridges and interfaces of containers that the state in *directory* knows, and that are there."""
+    """Bridges and interfaces of containers that the state in *directory* knows, or has labelled, and that are there."""
+    labelled = {name for name, label in labels() if label == f"{table_name(directory)} network"}
     try:
         with contextlib.closing(sqlite3.connect(f"file:{directory}/root/wherry.db?mode=ro", uri=True)) as database:
             known = [row for (row,) in database.execute("SELECT record FROM networks")]
             known += [row for (row,) in database.execute("SELECT record FROM endpoints WHERE record != ''")]
     except sqlite3.Error:
-        return set()
+        return labelled
     records = [json.loads(text) for text in known]
     names = {record.get("bridge") or record.get("host_interface") for record in records}
-    return {str(name) for name in names if name and os.path.exists(f"/sys/class/net/{name}")}
+    return labelled | {str(name) for name in names if name and os.path.exists(f"/sys/class/net/{name}")}
+
+
+def labels() -> list[tuple[str, str]]:
+    """The host's interfaces, and what is noted on them."""
+    return [(name, _read(f"/sys/class/net/{name}/ifalias").strip()) for name in os.listdir("/sys/class/net")]
+
+
+def table_name(directory: Path) -> str:
+    """What the table of the store in *directory* is called."""
+    return f"wherry-{zlib.crc32(str(directory / 'root').encode()):08x}"
 
 
 def table_of(directory: Path) -> str:
     """The nf_tables table of the store in *directory*, "" when there is none."""
-    name = f"wherry-{zlib.crc32(str(directory / 'root').encode()):08x}"
+    name = table_name(directory)
     if os.geteuid() != 0:
         return ""
     found = (
@@ -194,7 +205,7 @@ class Snapshot:
         return cls(
             frozenset(line.split()[4] for line in lines if places in line and not _in_use(line, places)),
             frozenset(str(path) for path in cgroups() if not _populated(path)),
-            frozenset(name for name in os.listdir("/sys/class/net") if name.startswith("wh")),
+            frozenset(name for name, label in labels() if name.startswith("wh") or label.startswith("wherry")),
             frozenset(line for line in rules.splitlines() if "wherry" in line),
         )
 

@@ -16,6 +16,7 @@ import time
 
 from wherry.engine.places import DEFAULT, has_idle_bridge
 from wherry.errors import Forbidden, NotFound, NotSupported, WherryError
+from wherry.linux import links
 from wherry.linux.netlink import Socket
 from wherry.network import bridge
 from wherry.network.firewall import Firewall, table_name
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
 
 DEFAULT_ROOT = "/var/lib/wherry"
+CHILDREN = ("macvlan", "ipvlan")  # the drivers whose interfaces lie on one of the host's
 _HOST_LOCK = "/run/wherry-networks.lock"  # whoever chooses subnets, in whatever store
 
 
@@ -60,7 +62,7 @@ class hold:  # noqa: N801 - read as a verb: `with hold(engine, ids) as networks`
                 self._lock.acquire()
                 try:
                     found = self._load()
-                    missing = [one for one in found.values() if one.driver == "bridge" and not _is_ready(host, one)]
+                    missing = [one for one in found.values() if not _is_ready(host, one)]
                 except BaseException:
                     self._lock.release()
                     raise
@@ -85,17 +87,22 @@ class hold:  # noqa: N801 - read as a verb: `with hold(engine, ids) as networks`
 
 
 def _is_ready(host: Socket, network: Network) -> bool:
-    return bool(network.bridge and network.subnets and bridge.is_up(host, network))
+    if network.driver == "bridge":
+        return bool(network.bridge and network.subnets and bridge.is_up(host, network))
+    return network.driver not in CHILDREN or links.find(host, network.lower) is not None
 
 
 def bring_up(engine: Engine, host: Socket, network_id: str) -> Network:
-    """Make a network's bridge unless it is there; the caller holds `alone`.
+    """Make a network's bridge, or the parent of its interfaces, unless it is there; the caller holds `alone`.
 
     Raises `Conflict` when its subnet or its name is in use by something else on this host, `StorageFull` when every
     subnet is.
     """
     network = from_row(networks.find(engine.db, network_id))
     if _is_ready(host, network):
+        return network
+    if network.driver != "bridge":
+        make(engine, host, network)
         return network
     if network.name == DEFAULT:
         network = _default(engine, network)
@@ -113,9 +120,37 @@ def bring_up(engine: Engine, host: Socket, network_id: str) -> Network:
 
 
 def make(engine: Engine, host: Socket, network: Network) -> None:
-    """Make a bridge whose subnets are known to be free."""
+    """Make what a network has on the host: a bridge whose subnets are known to be free, or the parent of interfaces."""
+    if network.driver != "bridge":
+        from wherry.network import parent
+
+        parent.make(host, network, parent_label(engine))
+        return
     bridge.forward(_marker(engine), ipv6=network.enable_ipv6)
     bridge.make(host, network)
+
+
+def remove(engine: Engine, host: Socket, network: Network) -> None:
+    """Remove that again, when the network's row is gone; a parent only if it was made here and for nobody else."""
+    if network.driver == "bridge":
+        bridge.remove(host, network)
+        firewall(engine).remove(network)
+        if not networks.in_use(engine.db):
+            rebuild(engine)
+    elif network.lower not in parents(engine):
+        from wherry.network import parent
+
+        parent.remove(host, network.lower, parent_label(engine))
+
+
+def parents(engine: Engine) -> set[str]:
+    """The interfaces of the host that this store's macvlan and ipvlan networks lie on."""
+    return {one.lower for one in map(from_row, networks.list_all(engine.db)) if one.driver in CHILDREN}
+
+
+def parent_label(engine: Engine) -> str:
+    """What is noted on interfaces that were made for this store's networks to lie on."""
+    return f"{table_name(engine.paths.root)} network"
 
 
 def default_name(engine: Engine, network: Network) -> str:

@@ -122,9 +122,13 @@ class Sandbox:
                 one.attach(supervisor)
         self._pid, self._supervisor = pid, supervisor
         supervisor.changes["networks"] = self._changed
-        if self.places:
+        self._watch_rules()
+
+    def _watch_rules(self) -> None:
+        """Networks without a bridge have none."""
+        if self._watched is None and self._supervisor is not None and any(one.bridge for one in self.networks):
             self._watched = RulesWatch(self._restore_rules)
-            supervisor.watch(self._watched.fd, self._watched.look)
+            self._supervisor.watch(self._watched.fd, self._watched.look)
 
     def _restore_rules(self) -> None:
         bridges.restore(self._engine, self._record.id)
@@ -133,6 +137,7 @@ class Sandbox:
         """It was connected to a network, or disconnected: it may find names now."""
         self.places = current(self._engine, self._record.id)
         used = self.networks
+        self._watch_rules()
         self._move_ports()
         if self._names is None and needs_server(self._record, used):
             self._names = self._server(f"/proc/{self._pid}/ns/net")
@@ -351,8 +356,8 @@ def _endpoint(
         mac="" if network.driver == "ipvlan" else settings.mac or addresses.mac_of(four),
         ipv4=f"{four}/{ipv4.prefix_length}" if ipv4 is not None else "",
         ipv6=f"{six}/{ipv6.prefix_length}" if ipv6 is not None else "",
-        gateway="" if network.internal or ipv4 is None else ipv4.gateway,
-        gateway6="" if network.internal or ipv6 is None else ipv6.gateway,
+        gateway="" if ipv4 is None or not network.has_gateway else ipv4.gateway,
+        gateway6="" if ipv6 is None or not network.has_gateway else ipv6.gateway,
         gateway_priority=settings.gateway_priority,
         aliases=settings.aliases,
         names=(record.short_id, record.options.hostname) if record.options.hostname else (record.short_id,),

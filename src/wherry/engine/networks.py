@@ -13,7 +13,6 @@ from wherry.engine import bridges, events
 from wherry.engine.places import DEFAULT
 from wherry.engine.prune import allowed, keeps, until
 from wherry.errors import Conflict, Forbidden, InvalidArgument, NotFound, NotSupported
-from wherry.linux import links
 from wherry.linux.netlink import Socket
 from wherry.network import bridge
 from wherry.network.addresses import first_host, free_subnet, private_ipv6
@@ -46,10 +45,9 @@ def create(engine: Engine, request: NetworkRequest) -> str:
         raise Forbidden(f"operation is not permitted on predefined {request.name} network")
     if engine.rootless:
         raise NotSupported("networks need root", hint="use --network none, host or container:NAME")
-    network = configured(_asked(request))
+    network = _asked(request)
     with bridges.alone(engine), bridges.host_lock(), Socket() as host:
-        if network.parent and network.driver != "bridge":
-            _check_parent(host, network)
+        _check_parent(engine, network)
         used = bridge.taken(host) if network.driver == "bridge" else []
         network = _with_subnets(engine, network, used)
         with engine.db.transaction():
@@ -60,23 +58,24 @@ def create(engine: Engine, request: NetworkRequest) -> str:
                 ),
             )
             _told(engine, network, "create")
-        if network.driver == "bridge":
-            try:
-                bridges.make(engine, host, network)
-            except BaseException:
-                with engine.db.transaction():
-                    networks.delete(engine.db, network.id)
-                    _told(engine, network, "destroy")
-                raise
+        try:
+            bridges.make(engine, host, network)
+        except BaseException:
+            with engine.db.transaction():
+                networks.delete(engine.db, network.id)
+                _told(engine, network, "destroy")
+            raise
     return network.id
 
 
 def _asked(request: NetworkRequest) -> Network:
     identity = os.urandom(32).hex()
+    if request.driver in bridges.CHILDREN and not dict(request.options).get("parent"):
+        request = request.replace(internal=True)  # as in Docker: it leads nowhere
     found = subnets(request)
     if request.enable_ipv6 is False and any(one.is_ipv6 for one in found):
         raise InvalidArgument("an IPv6 subnet was given, but IPv6 is not enabled for the network", hint="add --ipv6")
-    return Network(
+    asked = Network(
         id=identity,
         name=request.name,
         driver=request.driver,
@@ -91,6 +90,7 @@ def _asked(request: NetworkRequest) -> Network:
         labels=request.labels,
         created=time.time_ns(),
     )
+    return configured(asked)
 
 
 def _with_subnets(engine: Engine, network: Network, used: list[str]) -> Network:
@@ -114,13 +114,17 @@ def _with_subnets(engine: Engine, network: Network, used: list[str]) -> Network:
     return network.replace(subnets=tuple(found))
 
 
-def _check_parent(host: Socket, network: Network) -> None:
-    """The host's interface must be there: nothing is made for a network that cannot work."""
-    if links.find(host, network.parent) is None:
-        raise InvalidArgument(
-            f"invalid subinterface vlan name {network.parent}: the interface does not exist",
-            hint="--opt parent= names an interface of this host",
-        )
+def _check_parent(engine: Engine, network: Network) -> None:
+    """Which networks may share a parent (Docker's rule): those of macvlan, unless one of them has all of it."""
+    if network.driver not in bridges.CHILDREN:
+        return
+    for other in map(from_row, networks.list_all(engine.db)):
+        alone = network.driver == "ipvlan" or "passthru" in (network.mode, other.mode)
+        if other.driver == network.driver and other.lower == network.lower and alone:
+            raise Conflict(
+                f"network {other.name} is already using parent interface {network.lower}",
+                hint="give each its own, which may be a VLAN (--opt parent=eth0.10)",
+            )
 
 
 def _told(engine: Engine, network: Network, action: str, **more: str) -> None:
@@ -152,11 +156,7 @@ def remove(engine: Engine, text: str) -> None:
                 )
             networks.delete(engine.db, network.id)
             _told(engine, network, "destroy")
-        if network.driver == "bridge":
-            bridge.remove(host, network)
-            bridges.firewall(engine).remove(network)
-            if not networks.in_use(engine.db):
-                bridges.rebuild(engine)
+        bridges.remove(engine, host, network)
 
 
 def _bury_the_dead(engine: Engine, network: Network) -> None:

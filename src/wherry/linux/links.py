@@ -34,9 +34,9 @@ _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _NEW = CREATE | EXCLUSIVE
 
-_ADDRESS, _NAME, _MTU, _LINK, _MASTER, _LINKINFO, _NS_FD = 1, 3, 4, 5, 10, 18, 28  # IFLA_*
+_ADDRESS, _NAME, _MTU, _LINK, _MASTER, _LINKINFO, _ALIAS, _NS_FD = 1, 3, 4, 5, 10, 18, 20, 28  # IFLA_*
 _KIND, _DATA, _SLAVE_KIND, _SLAVE_DATA = 1, 2, 4, 5  # IFLA_INFO_*
-_VETH_PEER, _MACVLAN_MODE, _IPVLAN_MODE, _VLAN_ID = 1, 1, 1, 1
+_VETH_PEER, _MACVLAN_MODE, _IPVLAN_MODE, _IPVLAN_FLAGS, _VLAN_ID = 1, 1, 1, 2, 1
 _BR_FORWARD_DELAY, _BR_STP = 1, 5  # IFLA_BR_*
 _PORT_HAIRPIN, _PORT_ISOLATED = 4, 33  # IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
@@ -47,10 +47,14 @@ _TABLE_MAIN, _PROTOCOL_BOOT, _SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_NOWHERE, _UNIC
 
 MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
+IPVLAN_FLAGS = {"bridge": 0, "private": 1, "vepa": 2}
 
 
 class Link(Record):
-    """One interface; ``mac`` is "" where it has none, ``master`` and ``parent`` are indices, 0 for none."""
+    """One interface; ``mac`` is "" where it has none, ``master`` and ``parent`` are indices, 0 for none.
+
+    ``alias`` is what somebody has noted on it (`label`).
+    """
 
     index: int
     name: str
@@ -60,6 +64,7 @@ class Link(Record):
     mtu: int = 0
     master: int = 0
     parent: int = 0
+    alias: str = ""
 
 
 class Address(Record):
@@ -75,6 +80,7 @@ class Route(Record):
     destination: str
     index: int = 0
     gateway: str = ""
+    is_ipv6: bool = False
 
 
 def bridge(name: str, *, mac: str = "", mtu: int = 0) -> Message:
@@ -105,9 +111,12 @@ def macvlan(name: str, parent: int, mode: str, namespace: int, *, mac: str = "",
     return _child("macvlan", name, parent, data, namespace, _shared(mac, mtu))
 
 
-def ipvlan(name: str, parent: int, mode: str, namespace: int, *, mtu: int = 0) -> Message:
-    """Make an ipvlan, likewise."""
-    data = nested(_DATA, attribute(_IPVLAN_MODE, pack("=H", IPVLAN_MODES[mode])))
+def ipvlan(name: str, parent: int, mode: str, namespace: int, *, flag: str = "", mtu: int = 0) -> Message:
+    """Make an ipvlan, likewise.  Mode and flag hold for all of one parent."""
+    values = attribute(_IPVLAN_MODE, pack("=H", IPVLAN_MODES[mode]))
+    if flag:
+        values += attribute(_IPVLAN_FLAGS, pack("=H", IPVLAN_FLAGS[flag]))
+    data = nested(_DATA, values)
     return _child("ipvlan", name, parent, data, namespace, _shared("", mtu))
 
 
@@ -116,6 +125,11 @@ def vlan(name: str, parent: int, number_of: int) -> Message:
     data = nested(_DATA, attribute(_VLAN_ID, pack("=H", number_of)))
     body = _link(0, _UP) + text(_NAME, name) + number(_LINK, parent) + _info("vlan", data)
     return Message(_NEWLINK, _NEW, body, f"create the interface {name}")
+
+
+def label(name: str, alias: str) -> Message:
+    """Note something on an interface, for people and for who looks for it again; at most 255 bytes."""
+    return Message(_NEWLINK, 0, _named(name, 0, 0) + text(_ALIAS, alias), f"label the interface {name}")
 
 
 def _child(kind: str, name: str, parent: int, data: bytes, namespace: int, shared: list[bytes]) -> Message:
@@ -179,13 +193,13 @@ def no_route(*, ipv6: bool) -> Message:
 
 
 def device_route(destination: str, index: int) -> Message:
-    """Make a route to ``destination`` ("172.18.0.0/16", "0.0.0.0/0") that needs no gateway."""
+    """Make a route to ``destination`` ("172.18.0.0/16") without a gateway; "0.0.0.0/0" replaces the default route."""
     host, _, bits = destination.partition("/")
     packed = packed_address(host)
     body = _route(len(packed), int(bits), _SCOPE_LINK) + number(_RTA_OIF, index)
     if int(bits):
         body += attribute(_RTA_DST, packed)
-    return Message(_NEWROUTE, _NEW, body, f"add the route to {destination}")
+    return Message(_NEWROUTE, _NEW if int(bits) else CREATE | REPLACE, body, f"add the route to {destination}")
 
 
 def links(socket: Socket) -> list[Link]:
@@ -224,7 +238,7 @@ def routes(socket: Socket) -> list[Route]:
         destination = f"{address_text(given[_RTA_DST])}/{bits}" if _RTA_DST in given else ""
         index = unpack_from("=I", given[_RTA_OIF])[0] if _RTA_OIF in given else 0
         gateway = address_text(given[_RTA_GATEWAY]) if _RTA_GATEWAY in given else ""
-        found.append(Route(destination, index, gateway))
+        found.append(Route(destination, index, gateway, family == _socket.AF_INET6))
     return found
 
 
@@ -299,4 +313,5 @@ def _read_link(content: bytes) -> Link:
         mtu=value(_MTU),
         master=value(_MASTER),
         parent=value(_LINK),
+        alias=string(given.get(_ALIAS, b"")),
     )

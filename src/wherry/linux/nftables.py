@@ -282,9 +282,11 @@ def deletions() -> _socket.socket:
     The kernel tells of a transaction in one message or several, of which the first is what a filter (bpf, in
     socket(7)) can look at.
     """
-    socket = _socket.socket(
-        _socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK, _NETFILTER
-    )
+    try:
+        kind = _socket.SOCK_RAW | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
+        socket = _socket.socket(_socket.AF_NETLINK, kind, _NETFILTER)
+    except OSError as error:
+        raise SystemFailure("watch the rules of the firewall", "socket", error.errno or 0) from None
     try:
         wanted = [_SUBSYSTEM | kind for kind in (_DELTABLE, _DELCHAIN, _DELRULE, _DELSET)]
         steps = [(_BPF_LOAD_HALF, 0, 0, 4)]  # the type; two bytes are loaded most significant first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wherry.errors import InvalidArgument, NotFound, NotSupported
-from wherry.linux.links import IPVLAN_MODES, MACVLAN_MODES, NAME_BYTES
+from wherry.linux.links import IPVLAN_FLAGS, IPVLAN_MODES, MACVLAN_MODES, NAME_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,22 +69,35 @@ def _bridge(name: str, value: str, fields: dict[str, Any]) -> bool:
 
 
 def _macvlan(name: str, value: str, fields: dict[str, Any]) -> bool:
-    return _child(name, value, fields, "macvlan_mode", MACVLAN_MODES)
+    return _parent(name, value, fields, "macvlan") or _one_of("macvlan_mode", MACVLAN_MODES, name, value, fields)
 
 
 def _ipvlan(name: str, value: str, fields: dict[str, Any]) -> bool:
-    return _child(name, value, fields, "ipvlan_mode", IPVLAN_MODES)
+    return (
+        _parent(name, value, fields, "ipvlan")
+        or _one_of("ipvlan_mode", IPVLAN_MODES, name, value, fields)
+        or _one_of("ipvlan_flag", IPVLAN_FLAGS, name, value, fields)
+    )
 
 
-def _child(name: str, value: str, fields: dict[str, Any], option: str, modes: dict[str, int]) -> bool:
-    if name == "parent":
-        fields["parent"] = _interface(name, value)
-    elif name == option:
-        if value not in modes:
-            raise InvalidArgument(f"unknown {option} {value}", hint=f"known are {', '.join(modes)}")
-        fields["mode"] = value
-    else:
+def _parent(name: str, value: str, fields: dict[str, Any], driver: str) -> bool:
+    if name != "parent":
         return False
+    if value == "lo":
+        raise InvalidArgument(
+            f"loopback interface is not a valid {driver} parent link", hint="name another --opt parent="
+        )
+    fields["parent"] = _interface(name, value) if value else ""
+    return True
+
+
+def _one_of(option: str, known: dict[str, int], name: str, value: str, fields: dict[str, Any]) -> bool:
+    """``driver_mode`` and ``driver_flag``; "" is the driver's own choice."""
+    if name != option:
+        return False
+    if value and value not in known:
+        raise InvalidArgument(f"unknown {option} {value}", hint=f"known are {', '.join(known)}")
+    fields[option.rpartition("_")[2]] = value
     return True
 
 

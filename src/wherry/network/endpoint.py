@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from wherry.errors import InvalidArgument, NotSupported, SystemFailure
+from wherry.errors import Conflict, InvalidArgument, NotSupported, SystemFailure
 from wherry.linux import links, namespaces
 from wherry.linux.netlink import NetlinkFailure, Socket
 from wherry.network.bridge import write
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wherry.linux.netlink import Message
     from wherry.network.model import Endpoint, Network
 
-_EOPNOTSUPP = 95
+_EBUSY, _EOPNOTSUPP = 16, 95
 _FIRST_INDEX = 100  # of the interfaces: tunnels of the kernel's own may have the lowest
 
 
@@ -103,9 +103,7 @@ def reroute(namespace: str, gateways: tuple[Place | None, Place | None]) -> None
             wanted = _default_routes((None, place) if ipv6 else (place, None), indices)
             if wanted:
                 inside.socket.do(*wanted)
-            elif any(
-                route.destination == "" and (":" in route.gateway) == ipv6 for route in links.routes(inside.socket)
-            ):
+            elif any(not route.destination and route.is_ipv6 == ipv6 for route in links.routes(inside.socket)):
                 inside.socket.do(links.no_route(ipv6=ipv6))
 
 
@@ -121,6 +119,19 @@ def _make(inside: Inside, place: Place, host: Socket) -> int:
         index = index or _index_of(inside.socket, interface)
     else:
         index = _make_child(inside, place, host)
+    try:
+        _set_up(inside.socket, place, index)
+    except BaseException:
+        if network.driver != "bridge":  # that goes with its other end
+            inside.socket.do(links.delete(interface))
+        raise
+    return index
+
+
+def _set_up(socket: Socket, place: Place, index: int) -> None:
+    """Bring an interface up with its parameters and addresses."""
+    endpoint = place.endpoint
+    interface = endpoint.interface
     ipv6 = f"/proc/sys/net/ipv6/conf/{interface}"
     if os.path.isdir(ipv6):
         write(f"{ipv6}/disable_ipv6", "0" if endpoint.ipv6 else "1")
@@ -131,25 +142,30 @@ def _make(inside: Inside, place: Place, host: Socket) -> int:
     wanted: list[Message] = [links.up(index)]
     own = (endpoint.ipv4, endpoint.ipv6, *endpoint.link_local)
     wanted += [links.address(index, address) for address in own if address]
-    inside.socket.do(*wanted)
-    return index
+    socket.do(*wanted)
 
 
 def _make_child(inside: Inside, place: Place, host: Socket) -> int:
     """A macvlan or ipvlan: made on the host, where its parent is, and born in the namespace."""
     network, endpoint = place.network, place.endpoint
-    parent = links.find(host, network.parent)
+    parent = links.find(host, network.lower)
     if parent is None:
-        raise NotSupported(f"the parent interface {network.parent} of network {network.name} does not exist")
+        raise NotSupported(f"the parent interface {network.lower} of network {network.name} was removed meanwhile")
     inner = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         if network.driver == "macvlan":
             mode = network.mode or "bridge"
             made = links.macvlan(endpoint.interface, parent.index, mode, inner, mac=endpoint.mac, mtu=network.mtu)
         else:
-            made = links.ipvlan(endpoint.interface, parent.index, network.mode or "l2", inner, mtu=network.mtu)
+            mode = network.mode or "l2"
+            made = links.ipvlan(endpoint.interface, parent.index, mode, inner, flag=network.flag, mtu=network.mtu)
         host.do(made)
     except NetlinkFailure as error:
+        if error.errno == _EBUSY:
+            raise Conflict(
+                f"the parent interface {network.lower} of network {network.name} is in use by another kind of network",
+                hint="macvlan, ipvlan and bridge networks each need a parent of their own; so does the mode passthru",
+            ) from None
         if error.errno != _EOPNOTSUPP:
             raise
         raise NotSupported(

@@ -65,8 +65,9 @@ class Network(Record):
     gateway_mode_ipv4: str = ""
     gateway_mode_ipv6: str = ""
     mtu: int = 0  # 0: the kernel's
-    parent: str = ""  # the host's interface under macvlan and ipvlan
+    parent: str = ""  # the host's interface under macvlan and ipvlan, as asked for; see `lower`
     mode: str = ""  # macvlan's and ipvlan's
+    flag: str = ""  # ipvlan's: "bridge", "private", "vepa"; "" is bridge
     container_prefix: str = "eth"  # interfaces of containers: eth0, eth1 …
     options: Pairs = ()  # as given with --opt
     labels: Pairs = ()
@@ -81,6 +82,17 @@ class Network(Record):
     def ipv6(self) -> Subnet | None:
         """Its first IPv6 subnet."""
         return next((subnet for subnet in self.subnets if subnet.is_ipv6), None)
+
+    @property
+    def has_gateway(self) -> bool:
+        """Whether its containers go out by way of a router; in layer 3 an ipvlan's own interface is the way."""
+        return not (self.internal or (self.driver == "ipvlan" and self.mode.startswith("l3")))
+
+    @property
+    def lower(self) -> str:
+        """The host's interface that macvlan and ipvlan lie on: the parent, or one of the network's own, with Docker's
+        name for it."""
+        return self.parent or f"d{self.driver[0]}-{self.id[:12]}"
 
 
 class EndpointSettings(Record):

@@ -7,6 +7,7 @@ container may well have a name server of its own on port 53 of all its addresses
 from __future__ import annotations
 
 import _socket
+import errno
 from _struct import pack
 
 from wherry.errors import SystemFailure
@@ -26,6 +27,7 @@ _TABLE = "wherry-names"
 _PORT = 53
 _BACKLOG = 64
 _SIOCGSKNS = 0x894C  # the network namespace of a socket (linux/sockios.h)
+_NO_RULES = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP, errno.ENOENT)
 _MOST_RESOLVERS = 3  # as in resolv.conf(5)
 
 Sockets = tuple[_socket.socket, _socket.socket]
@@ -34,15 +36,26 @@ Sockets = tuple[_socket.socket, _socket.socket]
 def listen() -> Sockets:
     """The sockets of a name server, for datagrams and for streams, in the network namespace that the thread is in.
 
-    ``lo`` must be up.  Raises `SystemFailure`; then there are none.
+    ``lo`` must be up.  They have port 53 itself where the kernel has no nf_tables to send it elsewhere with.  Raises
+    `SystemFailure`; then there are none.
     """
+    try:
+        return _open(0)
+    except SystemFailure as error:
+        if error.errno not in _NO_RULES:
+            raise
+    return _open(_PORT)
+
+
+def _open(port: int) -> Sockets:
     udp = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
     tcp = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC, 0)
     try:
-        udp.bind((ADDRESS, 0))
-        tcp.bind((ADDRESS, 0))
+        udp.bind((ADDRESS, port))
+        tcp.bind((ADDRESS, port))
         tcp.listen(_BACKLOG)
-        _redirect(udp.getsockname()[1], tcp.getsockname()[1])
+        if not port:
+            _redirect(udp.getsockname()[1], tcp.getsockname()[1])
     except BaseException as error:
         udp.close()
         tcp.close()

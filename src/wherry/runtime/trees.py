@@ -92,6 +92,8 @@ def open_overlay(mount: Mount, attributes: int, namespaces: UserNamespaces) -> i
             else:
                 lowers.append(_short(directory, held))
         try:
+            if not takes_layers_singly(os.uname().release):
+                raise failed("fsconfig", errno.EINVAL)  # what the kernel would say, and write into its log as well
             context = call("fsopen", b"overlay\0", m.FSOPEN_CLOEXEC)
             m.configure(context, "source", "overlay")
             for lower in lowers:
@@ -111,6 +113,13 @@ def open_overlay(mount: Mount, attributes: int, namespaces: UserNamespaces) -> i
         for descriptor in (*held, context):
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+def takes_layers_singly(release: str) -> bool:
+    """Whether the overlays of this kernel know ``lowerdir+`` (Linux 6.5)."""
+    major, _, rest = release.partition(".")
+    minor = rest.partition(".")[0].partition("-")[0]
+    return not (major.isdigit() and minor.isdigit()) or (int(major), int(minor)) >= (6, 5)
 
 
 def _configure_upper(context: int, mount: Mount, held: list[int]) -> None:

@@ -23,7 +23,7 @@ class NoSuchKind:
 def test_a_kernel_without_it_is_named(monkeypatch: pytest.MonkeyPatch, driver: str) -> None:
     monkeypatch.setattr(endpoint.links, "find", lambda *_: SimpleNamespace(index=4))
     place: Any = SimpleNamespace(
-        network=SimpleNamespace(driver=driver, name="wire", parent="eth0.50", mode="", mtu=0),
+        network=SimpleNamespace(driver=driver, name="wire", lower="eth0.50", mode="", flag="", mtu=0),
         endpoint=SimpleNamespace(interface="eth0", mac="02:42:0a:00:00:02"),
     )
     host: Any = NoSuchKind()

@@ -20,8 +20,8 @@ COMMAND = Command(
     description="Drivers are **bridge**, **macvlan** and **ipvlan**. Options of bridge networks are those of Docker "
     "that begin with `com.docker.network.bridge.`: **name**, **enable_icc**, **enable_ip_masquerade**, "
     "**host_binding_ipv4**, **gateway_mode_ipv4** and **gateway_mode_ipv6**; of all `com.docker.network.driver.mtu` "
-    "and `com.docker.network.container_iface_prefix`; of macvlan and ipvlan **parent**, **macvlan_mode** and "
-    "**ipvlan_mode**.",
+    "and `com.docker.network.container_iface_prefix`; of macvlan and ipvlan **parent** "
+    "(an interface, or a VLAN that is made on one: `eth0.10`), **macvlan_mode**, **ipvlan_mode** and **ipvlan_flag**.",
     least=1,
     most=1,
     options=(
