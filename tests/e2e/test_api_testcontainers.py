@@ -1,7 +1,9 @@
-"""Testcontainers for Python on `wherry serve`, as tests of a project use it; without its reaper: no such image here."""
+"""Testcontainers for Python on `wherry serve`, as tests of a project use it, without its reaper and with it."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 import urllib.request
 import uuid
@@ -11,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from support import ryuk
 from support.command import Wherry
-from support.serving import Served
+from support.serving import Served, eventually
 
 
 @pytest.fixture
@@ -64,3 +67,43 @@ def test_containers_networks_volumes_and_waits(served: Served, tmp_path: Path) -
             assert served.ok("ps", "-q", "-f", f"name={name}").strip()
         assert not served.ok("ps", "-aq", "-f", f"name={name}").strip()
     assert net.name not in served.ok("network", "ls", "--format", "{{.Name}}").split()
+
+
+CRASHING = """
+import os, signal
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
+from testcontainers.core.labels import create_labels
+
+net = Network()
+net.create()
+one = DockerContainer("busybox").with_command("sh -c 'echo up; sleep 1000'").with_network(net).start()
+client = one.get_docker_client().client
+labels = create_labels("busybox", {})
+volume = client.volumes.create(labels=labels)
+image = one.get_wrapped_container().commit("reaped", conf={"Labels": labels})
+print(one.get_wrapped_container().id, net.id, volume.name, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("privileged", ["false", "true"])
+def test_the_reaper_removes_what_a_killed_test_has_left(as_root: Wherry, privileged: str, tmp_path: Path) -> None:
+    """The reaper that Testcontainers starts is root of a container that has the server's socket mounted."""
+    as_root.load(ryuk.image(tmp_path / "ryuk").docker_archive(tmp_path / "ryuk.tar", "reaper:test"))
+    served = Served(as_root)
+    try:
+        env = served.env | {"RYUK_CONTAINER_IMAGE": "reaper:test", "RYUK_RECONNECTION_TIMEOUT": "0.3s"}
+        env["TESTCONTAINERS_RYUK_PRIVILEGED"] = privileged
+        done = subprocess.run([sys.executable, "-c", CRASHING], env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == -9, done.stderr
+        container, network, volume = done.stdout.split()
+        session = ("label=org.testcontainers.session-id",)
+        watching = [("ps", "-aq", "-f", f"id={container}"), ("network", "ls", "-q", "-f", f"id={network}")]
+        watching += [("volume", "ls", "-q", "-f", f"name={volume}"), ("images", "-q", "-f", *session)]
+        watching += [("ps", "-aq", "-f", *session), ("ps", "-aq", "-f", "ancestor=reaper:test")]
+        eventually(lambda: not any(served.ok(*one).strip() for one in watching))
+        assert served.ok("images", "-q", "reaper:test").strip()
+    finally:
+        served.close()
+        as_root("rmi", "-f", "reaper:test")
