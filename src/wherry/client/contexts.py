@@ -7,14 +7,11 @@ use.  The context ``default`` is not kept: it is this machine's own engine.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
-import shutil
 
 from wherry.client.address import Address, Tls, parse
 from wherry.errors import Conflict, InvalidArgument, NotFound, SystemFailure
+from wherry.fastjson import dumps, loads
 from wherry.record import Record
 
 TYPE_CHECKING = False
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 FILES = ("ca.pem", "cert.pem", "key.pem")
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.+-]+")
+_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.+-]+"
 _MOST = 10 << 20  # bytes of a file
 
 
@@ -61,10 +58,10 @@ def check_name(name: str) -> None:
         raise InvalidArgument("context name cannot be empty")
     if name == DEFAULT:
         raise InvalidArgument('"default" is a reserved context name')
-    if not _NAME.fullmatch(name):
-        raise InvalidArgument(
-            f'context name "{name}" is invalid, names are validated against regexp "^{_NAME.pattern}$"'
-        )
+    import re
+
+    if not re.fullmatch(_NAME, name):
+        raise InvalidArgument(f'context name "{name}" is invalid, names are validated against regexp "^{_NAME}$"')
 
 
 class Store:
@@ -110,6 +107,8 @@ class Store:
         check_name(context.name)
         if new and self.has(context.name):
             raise Conflict(f'context "{context.name}" already exists')
+        import shutil
+
         meta, tls = self.paths(context.name)
         shutil.rmtree(tls, ignore_errors=True)
         try:
@@ -117,7 +116,7 @@ class Store:
                 os.makedirs(f"{tls}/docker", 0o700, exist_ok=True)
                 _write(f"{tls}/docker/{file}", content, 0o600)
             os.makedirs(meta, 0o755, exist_ok=True)
-            _write(f"{meta}/meta.json", json.dumps(context.document(), separators=(",", ":")).encode(), 0o644)
+            _write(f"{meta}/meta.json", dumps(context.document()).encode(), 0o644)
         except OSError as error:
             raise SystemFailure(f'keep the context "{context.name}"', "write", error.errno or 0) from None
 
@@ -125,6 +124,8 @@ class Store:
         """Forget a context.  Raises `NotFound`."""
         if not self.has(name):
             raise NotFound("context", name, f'context "{name}" does not exist')
+        import shutil
+
         for path in self.paths(name):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -151,6 +152,8 @@ class Store:
         """Have it in use from now on; "default" for none.  Raises `NotFound`."""
         if name != DEFAULT:
             self.get(name)
+        import json
+
         path = f"{self._directory}/config.json"
         document = _read_document(path)
         if document is None and os.path.exists(path):
@@ -167,6 +170,8 @@ class Store:
 
 
 def _identity(name: str) -> str:
+    import hashlib
+
     return hashlib.sha256(name.encode()).hexdigest()
 
 
@@ -183,8 +188,8 @@ def _read(path: str) -> bytes | None:
 def _read_document(path: str) -> dict[str, Any] | None:
     content = _read(path)
     try:
-        found = json.loads(content or b"")
-    except (ValueError, RecursionError):
+        found = loads(content or b"")
+    except ValueError:
         return None
     return found if isinstance(found, dict) else None
 

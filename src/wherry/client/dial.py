@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import _socket
 import errno
-import socket
-import subprocess
-import tempfile
 
 from wherry.client.address import Address
 from wherry.errors import Forbidden, NotSupported, Unavailable, WherryError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
+    import subprocess
     from typing import IO
 
     from wherry.client.tls import Tunnel
@@ -26,7 +26,7 @@ _LAST_WORDS = 5.0  # seconds that ssh has to end after it has closed its output
 class Channel:
     """One connection.  ``socket`` carries HTTP; `problem` says why it ended, where that is known."""
 
-    def __init__(self, plain: socket.socket, *, tunnel: Tunnel | None = None, ssh: _Ssh | None = None) -> None:
+    def __init__(self, plain: _socket.socket, *, tunnel: Tunnel | None = None, ssh: _Ssh | None = None) -> None:
         self.socket = plain
         self._tunnel = tunnel
         self._ssh = ssh
@@ -41,6 +41,12 @@ class Channel:
     def command_missing(self) -> bool:
         """Whether the other machine does not have the program that was asked for."""
         return self._ssh is not None and self._ssh.status() == _NOT_FOUND
+
+    def take(self) -> socket.socket:
+        """The socket, for who uses it otherwise; with what ``_socket`` leaves out, which takes time to import."""
+        import socket
+
+        return self.socket if isinstance(self.socket, socket.socket) else socket.socket(fileno=self.socket.detach())
 
     def close(self) -> None:
         """What is under way is broken off."""
@@ -79,8 +85,8 @@ class Dialer:
         self._far_commands.pop(0)
         return bool(self._far_commands)
 
-    def _unix(self) -> socket.socket:
-        one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def _unix(self) -> _socket.socket:
+        one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         try:
             one.connect(self.address.path)
         except OSError as error:
@@ -94,6 +100,8 @@ class Dialer:
         return one
 
     def _tcp(self) -> socket.socket:
+        import socket
+
         try:
             one = socket.create_connection((self.address.host, self.address.port), _PATIENCE)
         except socket.gaierror:
@@ -108,6 +116,10 @@ class Dialer:
         return one
 
     def _ssh(self) -> Channel:
+        import socket
+        import subprocess
+        import tempfile
+
         address = self.address
         ours, theirs = socket.socketpair()
         said = tempfile.TemporaryFile()
@@ -157,6 +169,8 @@ class _Ssh:
 
     def status(self) -> int | None:
         """Its exit status, once its output has ended; None while it goes on."""
+        import subprocess
+
         try:
             return self._process.wait(_LAST_WORDS)
         except subprocess.TimeoutExpired:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from urllib.parse import unquote
-
 from wherry import errors
 from wherry.errors import NotFound, NotModified, WherryError
+from wherry.fastjson import loads
 from wherry.monitor.protocol import error_from
 
 TYPE_CHECKING = False
@@ -33,12 +31,15 @@ def from_answer(status: int, body: bytes, headers: Mapping[str, str], *, startin
     """
     text = body.decode(errors="replace").strip()
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
+        document = loads(text)
+    except ValueError:
         document = None
     message = str(document.get("message", "") if isinstance(document, dict) else text)
-    kind, hint = headers.get("wherry-error", ""), unquote(headers.get("wherry-hint", ""))
+    kind = headers.get("wherry-error", "")
     if kind:
+        from urllib.parse import unquote
+
+        hint = unquote(headers.get("wherry-hint", ""))
         return error_from({"error": kind, "message": message.removesuffix(f" ({hint})"), "hint": hint})
     error = with_status(status, message or f"the answer has status {status} and nothing else: is it an engine?")
     return _of_start(error) if starting and status in (400, 500) else error

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from http.client import HTTPConnection, HTTPException, HTTPResponse
-from urllib.parse import quote, urlencode
-
 from wherry import __version__
-from wherry.client import failures
+from wherry.client import failures, wire
 from wherry.client.address import Address
 from wherry.client.dial import Channel, Dialer
+from wherry.client.wire import Broken, Response
 from wherry.errors import InvalidArgument, NotSupported, Unavailable, WherryError
+from wherry.fastjson import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
+    import socket as sockets
+    from _socket import socket
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any, Self
 
     Query = Mapping[str, Any]
 
 NEWEST, OLDEST = (1, 50), (1, 24)
-_CHUNK = 64 << 10
 _MOST_ERROR = 1 << 20
-_MOST_HEAD = 64 << 10
 _MOST_DOCUMENT = 256 << 20
 
 
@@ -35,26 +32,26 @@ def text(version: tuple[int, int]) -> str:
 class Answer:
     """An answer whose body is read as it comes: a context manager, at whose end the connection is used again or not."""
 
-    def __init__(self, remote: Remote, connection: _Connection, response: HTTPResponse) -> None:
+    def __init__(self, remote: Remote, connection: _Connection, response: Response) -> None:
         self._remote = remote
         self._connection = connection
         self._response = response
 
     def header(self, name: str) -> str:
         """A header of the answer, or ""."""
-        return self._response.getheader(name) or ""
+        return self._response.headers.get(name.lower(), "")
 
     def read(self, size: int, /) -> bytes:
         """Some bytes; b"" at the end.  Raises `Unavailable` when the connection ends too early."""
         try:
-            return self._response.read1(size)
-        except (OSError, HTTPException) as error:
+            return self._response.read(size)
+        except (OSError, Broken) as error:
             raise self._remote.lost(self._connection, error) from None
 
     def whole(self) -> bytes:
         """All of a body that is not long."""
         found = bytearray()
-        while piece := self.read(_CHUNK):
+        while piece := self.read(wire.CHUNK):
             found += piece
             if len(found) > _MOST_DOCUMENT:
                 raise WherryError("the engine's answer is too long")
@@ -63,7 +60,7 @@ class Answer:
     def documents(self) -> Iterator[Any]:
         """JSON values, one a line."""
         waiting = b""
-        while piece := self.read(_CHUNK):
+        while piece := self.read(wire.CHUNK):
             *lines, waiting = (waiting + piece).split(b"\n")
             for line in lines:
                 if line.strip():
@@ -80,20 +77,16 @@ class Answer:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return loads(body)
+    except ValueError:
         raise WherryError("the engine's answer is not JSON", hint="is this an engine?") from None
 
 
-class _Connection(HTTPConnection):
-    """A connection over a channel that is open already."""
+class _Connection:
+    """A connection, and whether something was asked on it before."""
 
-    auto_open = 0
-
-    def __init__(self, channel: Channel, host: str) -> None:
-        super().__init__(host)
+    def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.sock: Any = channel.socket
         self.used = False
 
 
@@ -131,7 +124,7 @@ class Remote:
 
     def stream(self, method: str, path: str, query: Query | None = None, body: Any = None, **headers: str) -> Answer:
         """A request; its answer is in the caller's hands.  Raises what the engine says is wrong."""
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else dumps(body).encode()
         given = {"Content-Type": "application/json"} if data is not None else {}
         return self._request(method, self._target(path, query), data, given | _named(headers))
 
@@ -140,20 +133,20 @@ class Remote:
         given = {"Content-Type": "application/x-tar"} | _named(headers)
         return self._request(method, self._target(path, query), body, given)
 
-    def hijack(self, path: str, query: Query | None = None, body: Any = None) -> tuple[socket.socket, bytes]:
+    def hijack(self, path: str, query: Query | None = None, body: Any = None) -> tuple[sockets.socket, bytes]:
         """A POST after which the connection carries raw bytes; what came already of those."""
         target = self._target(path, query)
-        data = b"" if body is None else json.dumps(body).encode()
+        data = b"" if body is None else dumps(body).encode()
         channel = self._dialer.dial()
         lines = [f"POST {target} HTTP/1.1", f"Host: {self._host()}", f"User-Agent: {_AGENT}", "Connection: Upgrade"]
         lines += ["Upgrade: tcp", "Content-Type: application/json", f"Content-Length: {len(data)}", "", ""]
         try:
             channel.socket.sendall("\r\n".join(lines).encode() + data)
-            status, headers, rest = _head(channel.socket)
-        except OSError as error:
+            status, headers, rest = wire.head(channel.socket)
+        except (OSError, Broken) as error:
             raise self._ended(channel, error) from None
         if status in (101, 200):
-            return channel.socket, rest
+            return channel.take(), rest
         content = rest + _rest(channel.socket, int(headers.get("content-length", _MOST_ERROR)) - len(rest))
         channel.close()
         raise failures.from_answer(status, content, headers, starting=path.endswith("/start"))
@@ -164,14 +157,14 @@ class Remote:
         other._dialer, other._version = self._dialer, self._version
         return other
 
-    def connect(self) -> socket.socket:
+    def connect(self) -> sockets.socket:
         """A connection of one's own, to which nothing has been said."""
-        return self._dialer.dial().socket
+        return self._dialer.dial().take()
 
     def close(self) -> None:
         """Let go of the connections."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop().channel.close()
 
     # -- one request
 
@@ -179,7 +172,9 @@ class Remote:
         given = [(name, value) for name, value in (query or {}).items() if value not in ("", {}) and value is not False]
         found = [(name, _value(value)) for name, value in given if value is not None]
         pairs = [(name, one) for name, value in found for one in (value if isinstance(value, list) else [value])]
-        return f"/v{text(self.version)}{path}" + (f"?{urlencode(pairs)}" if pairs else "")
+        return f"/v{text(self.version)}{path}" + (
+            "?" + "&".join([f"{name}={wire.quote(value, '')}" for name, value in pairs]) if pairs else ""
+        )
 
     def _request(self, method: str, target: str, body: Any, headers: dict[str, str]) -> Answer:
         connection = self._idle.pop() if self._idle else self._connect()
@@ -188,35 +183,33 @@ class Remote:
             try:
                 response = self._send(connection, method, target, body, headers)
                 break
-            except (OSError, HTTPException) as error:
+            except (OSError, Broken) as error:
                 stale = connection.used and whole and not isinstance(error, TimeoutError)
                 problem = None if stale else self.lost(connection, error)
-                connection.close()
+                connection.channel.close()
                 if problem is not None:
                     raise problem from None
                 connection = self._connect()  # it had been closed while nobody used it
         answer = Answer(self, connection, response)
         if response.status >= 300:
             with answer:
-                content = response.read(_MOST_ERROR)
+                content = response.read_all(_MOST_ERROR)
             starting = target.endswith("/start")
-            raise failures.from_answer(response.status, content, _lower(response), starting=starting)
+            raise failures.from_answer(response.status, content, response.headers, starting=starting)
         return answer
 
-    def _send(
-        self, connection: _Connection, method: str, target: str, body: Any, headers: dict[str, str]
-    ) -> HTTPResponse:
-        sent = {"User-Agent": _AGENT, **headers}
+    def _send(self, connection: _Connection, method: str, target: str, body: Any, headers: dict[str, str]) -> Response:
+        sent = {"Host": self._host(), "User-Agent": _AGENT, **headers}
         try:
-            connection.request(method, target, body, sent)
+            wire.send(connection.channel.socket, method, target, sent, body)
         except (BrokenPipeError, ConnectionResetError):
             if body is None or isinstance(body, bytes):
                 raise
             # an engine that does not want the rest may have said why
-        return connection.getresponse()
+        return Response(connection.channel.socket, method)
 
     def _connect(self) -> _Connection:
-        return _Connection(self._dialer.dial(), self._host())
+        return _Connection(self._dialer.dial())
 
     def _host(self) -> str:
         address = self.address
@@ -225,14 +218,12 @@ class Remote:
         host = f"[{address.host}]" if ":" in address.host else address.host
         return f"{host}:{address.port}"
 
-    def take_back(self, connection: _Connection, response: HTTPResponse) -> None:
+    def take_back(self, connection: _Connection, response: Response) -> None:
         """The answer has been read, or is not wanted any more."""
-        if response.isclosed() and not response.will_close:
+        if response.whole and not response.closes:
             connection.used = True
             self._idle.append(connection)
         else:
-            response.close()
-            connection.close()
             connection.channel.close()
 
     def lost(self, connection: _Connection, error: BaseException) -> WherryError:
@@ -274,15 +265,15 @@ class Remote:
             connection = self._connect()
             try:
                 response = self._send(connection, "GET", "/_ping", None, {})
-                content = response.read(_MOST_ERROR)
-            except (OSError, HTTPException) as error:
+                content = response.read_all(_MOST_ERROR)
+            except (OSError, Broken) as error:
                 if connection.channel.command_missing and self._dialer.try_next_command():
                     continue
                 raise self.lost(connection, error) from None
-            if response.status >= 500 or (response.status >= 400 and not response.getheader("Api-Version")):
-                raise failures.from_answer(response.status, content, _lower(response))
+            if response.status >= 500 or (response.status >= 400 and "api-version" not in response.headers):
+                raise failures.from_answer(response.status, content, response.headers)
             self.take_back(connection, response)
-            return response.getheader("Api-Version") or ""
+            return response.headers.get("api-version", "")
 
 
 _AGENT = f"Wherry-Client/{__version__} (linux)"
@@ -292,39 +283,19 @@ def _named(headers: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items() if value}
 
 
-def _lower(response: HTTPResponse) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.getheaders()}
-
-
 def _value(value: Any) -> Any:
     if value is True:
         return "1"
     if isinstance(value, dict):
-        return json.dumps({name: list(values) for name, values in value.items()})
+        return dumps({name: list(values) for name, values in value.items()})
     if isinstance(value, list | tuple):
         return [str(one) for one in value]
     return str(value)
 
 
-def _head(one: socket.socket) -> tuple[int, dict[str, str], bytes]:
+def _rest(one: socket, size: int) -> bytes:
     found = bytearray()
-    while b"\r\n\r\n" not in found:
-        piece = one.recv(_CHUNK)
-        if not piece or len(found) > _MOST_HEAD:
-            raise ConnectionResetError("the connection was closed")
-        found += piece
-    head, _blank, rest = bytes(found).partition(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
-    words = first.split(None, 2)
-    if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
-        raise ConnectionResetError("the answer is not HTTP")
-    pairs = [line.partition(":") for line in lines]
-    return int(words[1]), {name.strip().lower(): value.strip() for name, _colon, value in pairs}, rest
-
-
-def _rest(one: socket.socket, size: int) -> bytes:
-    found = bytearray()
-    while len(found) < size and (piece := one.recv(min(_CHUNK, size - len(found)))):
+    while len(found) < size and (piece := one.recv(min(wire.CHUNK, size - len(found)))):
         found += piece
     return bytes(found)
 
@@ -342,4 +313,4 @@ def named(kind: str, name: str, *, safe: str = "") -> str:
     """A name as a part of a path.  Raises `InvalidArgument` for an empty one."""
     if not name.strip():
         raise InvalidArgument(f"invalid {kind} name or ID: value is empty")
-    return quote(name, safe=safe)
+    return wire.quote(name, safe)
