@@ -138,3 +138,32 @@ def test_events_come_as_they_happen(client: Any) -> None:
             break
     told.close()
     one.remove()
+
+
+def test_what_other_engines_would_use_is_kept_and_shown(client: Any) -> None:
+    """Isolation, options of endpoints for other drivers, links to who is not there yet, IPAM without options."""
+    low, name = client.api, f"sdk-{uuid.uuid4().hex[:8]}"
+    network = low.create_network(name, ipam={"Driver": "default", "Config": []})["Id"]
+    assert low.inspect_network(network)["IPAM"]["Options"] is None
+    endpoint = low.create_endpoint_config(driver_opt={"com.example.setting": "on"}, links=[(f"{name}-later", "later")])
+    made = low.create_container(
+        "busybox", ["sh", "-c", "until nslookup later; do sleep 0.1; done"],
+        networking_config=low.create_networking_config({name: endpoint}),
+        host_config=low.create_host_config(network_mode=name, isolation="default"),
+    )["Id"]  # fmt: skip
+    other = None
+    try:
+        shown = low.inspect_container(made)
+        place = shown["NetworkSettings"]["Networks"][name]
+        assert (shown["HostConfig"]["Isolation"], place["DriverOpts"]) == ("default", {"com.example.setting": "on"})
+        assert place["Links"] == [f"{name}-later:later"]
+        low.start(made)
+        other = client.containers.run("busybox", ["sleep", "1000"], name=f"{name}-later", network=name, detach=True)
+        assert low.wait(made, timeout=30)["StatusCode"] == 0
+        low.disconnect_container_from_network(made, name)
+        low.connect_container_to_network(made, name, links=[("never", "there")])
+    finally:
+        low.remove_container(made, force=True)
+        if other is not None:
+            other.remove(force=True)
+        low.remove_network(network)

@@ -285,7 +285,7 @@ def test_addresses_run_out(as_root: Wherry, net: Callable[..., str], up: Callabl
         (["--network-alias", "x"], "network-scoped aliases are only supported for user-defined networks"),
         (["--network", "host", "--ip", "10.0.0.9"], "user specified IP address is supported on user defined networks"),
         (["--network", "host", "--link", "x"], "conflicting options: addresses and names, and the network mode host"),
-        (["--network", "name=bridge,driver-opt=a=b"], "the driver option a of an endpoint is not supported"),
+        (["--network", f"name=bridge,driver-opt={ENDPOINT}.a=b"], f"the driver option {ENDPOINT}.a of an endpoint"),
         (["--network", f"name=bridge,driver-opt={ENDPOINT}.sysctls=kernel.x=1"], "invalid sysctl setting 'kernel.x=1'"),
         (
             ["--network", f"name=bridge,driver-opt={ENDPOINT}.sysctls=net.ipv4.conf.IFNAME.nosuch=1"],

@@ -82,6 +82,7 @@ def _config(body: Fields) -> dict[str, Any]:
         "auto_remove": host.boolean("AutoRemove"),
         "container_id_file": "",  # the client's to write
         "runtime": host.text("Runtime"),
+        "isolation": host.text("Isolation"),
         "init": host.boolean("Init"),
         "annotations": host.pairs("Annotations"),
     }

@@ -87,6 +87,7 @@ def create_network(engine: Engine, _worker: Worker, body: bytes) -> str:
             asked.boolean("EnableIPv6"),
             asked.pairs("Options"),
             asked.pairs("Labels"),
+            ipam.value("Options") is not None,
         ),
     )
 

@@ -35,7 +35,11 @@ def create(remote: Remote, request: NetworkRequest) -> str:
         "Internal": request.internal,
         "Attachable": request.attachable,
         "EnableIPv6": request.enable_ipv6,
-        "IPAM": {"Driver": "default", "Config": [_subnet(one.as_dict(), gateways) for one in subnets(request)]},
+        "IPAM": {
+            "Driver": "default",
+            "Options": {},
+            "Config": [_subnet(one.as_dict(), gateways) for one in subnets(request)],
+        },
         "Options": dict(request.options),
         "Labels": dict(request.labels),
     }

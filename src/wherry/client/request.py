@@ -29,7 +29,8 @@ _HOST = (
     ("IpcMode", "ipc_mode"), ("PidMode", "pid_mode"), ("UTSMode", "uts_mode"), ("UsernsMode", "userns_mode"),
     ("CgroupParent", "cgroup_parent"), ("OomScoreAdj", "oom_score_adj"), ("OomKillDisable", "oom_kill_disable"),
     ("Privileged", "privileged"), ("ReadonlyRootfs", "readonly_rootfs"), ("SecurityOpt", "security_opt"),
-    ("ShmSize", "shm_size"), ("Runtime", "runtime"), ("Init", "init"), ("MaskedPaths", "masked_paths"),
+    ("ShmSize", "shm_size"), ("Runtime", "runtime"), ("Isolation", "isolation"), ("Init", "init"),
+    ("MaskedPaths", "masked_paths"),
     ("ReadonlyPaths", "readonly_paths"), ("DeviceCgroupRules", "device_cgroup_rules"),
     ("MemorySwappiness", "memory_swappiness"), ("ContainerIDFile", "container_id_file"),
 )  # fmt: skip

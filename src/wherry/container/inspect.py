@@ -205,7 +205,7 @@ def _host_config(record: ContainerRecord) -> dict[str, Any]:
         "UsernsMode": options.userns_mode or ("host" if record.userns_fallback else ""),
         "ShmSize": resources.shm_size(options),
         "Runtime": record.runtime,
-        "Isolation": "",
+        "Isolation": options.isolation,
         **_limits(options),
         "MaskedPaths": masked,
         "ReadonlyPaths": readonly,

@@ -168,6 +168,7 @@ class ContainerOptions(Record):
     shm_size: int = 0
     sysctls: Pairs = ()
     runtime: str = ""
+    isolation: str = ""  # or "default", which is the same on Linux
     init: bool = False
     annotations: Pairs = ()
     masked_paths: tuple[str, ...] | None = None  # None: the defaults

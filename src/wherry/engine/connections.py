@@ -43,8 +43,7 @@ def connect(engine: Engine, option: NetworkOption, container: str) -> None:
     settings = places.settings_of(option)
     _check_modes(record, network)
     places.check(network, settings)
-    for link in settings.links:
-        find_container(engine, link.partition(":")[0])
+    places.check_links(engine, network, settings)
     new = places.new_endpoint(network.id, record.id, settings)
     if row.status not in ALIVE or row.status == "restarting":
         _check_new(engine, record, network)

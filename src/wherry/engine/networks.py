@@ -83,6 +83,7 @@ def _asked(request: NetworkRequest) -> Network:
         subnets=found,
         internal=request.internal,
         attachable=request.attachable,
+        ipam_options=request.ipam_options,
         configured=bool(found),
         enable_ipv4=request.enable_ipv4,
         enable_ipv6=request.enable_ipv6,
@@ -196,7 +197,7 @@ def describe(engine: Engine, network: Network) -> dict[str, Any]:
         "EnableIPv6": network.enable_ipv6,
         "IPAM": {
             "Driver": "default",
-            "Options": None if network.name in networks.BUILT_IN else {},
+            "Options": {} if network.ipam_options and network.name not in networks.BUILT_IN else None,
             "Config": [_ipam(one) for one in network.subnets] or ([] if network.driver == "bridge" else None),
         },
         "Internal": network.internal,

@@ -52,14 +52,23 @@ def decide(engine: Engine, options: ContainerOptions) -> list[tuple[str, Endpoin
                     hint="leave out driver-opt and link-local-ip",
                 )
         check(network, settings)
-        for link in settings.links:
-            from wherry.engine.containers import find
-
-            find(engine, link.partition(":")[0])
+        check_links(engine, network, settings)
         if network.id in found:
             raise InvalidArgument(f'network "{name}" is specified multiple times')
         found[network.id] = (network.id, settings)
     return list(found.values())
+
+
+def check_links(engine: Engine, network: Network, settings: EndpointSettings) -> None:
+    """Whom a link of the default network names has to be there; elsewhere a name server finds it when asked.
+
+    Raises `NotFound`.
+    """
+    if settings.links and network.name == DEFAULT:
+        from wherry.engine.containers import find
+
+        for link in settings.links:
+            find(engine, link.partition(":")[0])
 
 
 def _has_user_network(options: ContainerOptions) -> bool:

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.network.model import EndpointSettings, Network, Pairs
 
+_OURS = "com.docker.network."  # of Docker's drivers; whatever else there is is for other drivers, and kept
 _SYSCTLS = "com.docker.network.endpoint.sysctls"
 _NAME = "com.docker.network.endpoint.ifname"
 _LONGEST_NAME = 15  # IFNAMSIZ, less the byte that ends it
@@ -22,7 +23,7 @@ _LINK_LOCAL = (("169.254.0.0/16", 16), ("fe80::/10", 64))
 def check(network: Network, settings: EndpointSettings) -> None:
     """Raises `InvalidArgument` for what cannot be, `NotSupported` for options that this engine does not know."""
     for name, _value in settings.driver_options:
-        if name not in (_SYSCTLS, _NAME):
+        if name.startswith(_OURS) and name not in (_SYSCTLS, _NAME):
             raise NotSupported(
                 f"the driver option {name} of an endpoint is not supported", hint=f"there are {_SYSCTLS} and {_NAME}"
             )

@@ -56,6 +56,7 @@ class Network(Record):
     subnets: tuple[Subnet, ...] = ()
     internal: bool = False
     attachable: bool = False
+    ipam_options: bool = True  # false: shown as null, not as none
     configured: bool = False  # somebody chose its subnet, so addresses in it may be asked for
     enable_ipv4: bool = True
     enable_ipv6: bool = False

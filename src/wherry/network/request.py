@@ -31,6 +31,7 @@ class NetworkRequest(Record):
     enable_ipv6: bool = False
     options: Pairs = ()
     labels: Pairs = ()
+    ipam_options: bool = True  # whether there are any, if only none
 
 
 def subnets(request: NetworkRequest) -> tuple[Subnet, ...]:
