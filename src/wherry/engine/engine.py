@@ -181,7 +181,8 @@ class Engine:
         self._content = self._snapshotter = self._tars = None
 
     def will_fork(self) -> None:
-        """Close the database, which is opened again when needed.
+        """Close the database, which opens again when needed: it stays the same object, so that nobody who has it uses
+        another connection than the one that is closed here.
 
         A child must not find a connection, nor what SQLite knows of the locks behind it: a connection that the child
         opens would share that (sqlite.org/howtocorrupt.html, section 2.6), and may wait for ever once the child has
@@ -189,4 +190,3 @@ class Engine:
         """
         if self._db is not None:
             self._db.close()
-            self._db = None
