@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -176,3 +179,18 @@ def test_a_web_socket(served: Served, created: str) -> None:
                 return bytes(message.data)
 
     assert asyncio.run(talk()) == b"over a web socket\n"
+
+
+def test_a_wait_that_comes_at_the_very_end_is_answered(served: Served) -> None:
+    """Between the moment when a monitor listens to nobody any more and the moment when the database has the end."""
+    identity = create(served, ["sleep", "1000"])
+    start(served, identity)
+    pid = json.loads(served.ask("GET", f"/containers/{identity}/json")[1])["State"]["Pid"]
+    (served.wherry.run_root / "containers" / identity / "monitor.sock").unlink()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(served.ask, "POST", f"/containers/{identity}/wait")
+        time.sleep(0.2)
+        assert not waiting.done()
+        os.kill(pid, signal.SIGKILL)
+        assert json.loads(waiting.result(30)[1]) == {"StatusCode": 137}
+    served.ask("DELETE", f"/containers/{identity}?force=1")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wherry.store.containers import ContainerRow
 
 _PIECE = 60 << 10
+_NAP = 0.01
 _CONDITIONS = ("", "not-running", "next-exit", "removed")
 
 
@@ -39,14 +40,24 @@ def _look(engine: Engine, name: str) -> tuple[ContainerRow, bool, bool]:
 
 async def _join(api: Api, row: ContainerRow, attach: Attach) -> MonitorChannel:
     """A connection to the container's monitor, or to the one that it will have when it is started."""
-    if row.status in containers.ALIVE:
+    return await _live(api, row, attach) or MonitorChannel(api.pending.add(row.id, attach))
+
+
+async def _live(api: Api, row: ContainerRow, attach: Attach) -> MonitorChannel | None:
+    """A connection to the monitor of a container that runs; None when it does not, or not any more.
+
+    Raises `NotFound` when it has been removed meanwhile.
+    """
+    while row.status in containers.ALIVE:
         channel = await api.read(_connect, row.id)
         if channel is not None:
             joined = MonitorChannel(channel)
             wanted = dict(zip(("stdin", "stdout", "stderr"), attach, strict=True)) if attach else None
             await joined.say({"attach": wanted} if wanted else {"wait": True})
             return joined
-    return MonitorChannel(api.pending.add(row.id, attach))
+        await asyncio.sleep(_NAP)  # its monitor has told all clients of the end, and is noting it
+        row = await api.read(containers.find, row.id)
+    return None
 
 
 def _connect(engine: Engine, identity: str) -> Any:
@@ -153,15 +164,18 @@ async def wait(request: web.Request) -> web.StreamResponse:
         raise InvalidArgument(f'invalid condition: "{condition}"')
     row, _terminal, _stdin = await api.read(_look, name_of(request))
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
-    found: dict[str, Any] = {"StatusCode": row.exit_code}
-    if row.status in containers.ALIVE or condition in ("next-exit", "removed"):
+    channel = await _live(api, row, None)
+    if channel is None and condition in ("next-exit", "removed"):
+        channel = MonitorChannel(api.pending.add(row.id, None))
+    if channel is not None:
         try:
-            async with await _join(api, row, None) as channel:
+            async with channel:
                 await response.prepare(request)  # a client starts the container when it has this
                 found = await _outcome(api, row.id, channel)
         finally:
             api.pending.leave(row.id)
     else:
+        found = {"StatusCode": (await api.read(containers.find, row.id)).exit_code}
         await response.prepare(request)
     await response.write(json.dumps(found).encode() + b"\n")
     return response
