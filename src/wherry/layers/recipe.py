@@ -63,7 +63,7 @@ def _candidates(head: bytes) -> Iterator[Recipe]:
         for level in _LEVELS:
             for memory in _MEMORY:
                 yield Recipe("gzip", level, memory, head=begin)
-    elif head.startswith(_ZSTD):
+    elif head.startswith(_ZSTD) and len(head) > len(_ZSTD):
         sized, checksum = bool(head[4] & 0xC0 or head[4] & 0x20), bool(head[4] & _CHECKSUM)
         for level in _ZSTD_LEVELS:
             for threads in (2, 0):
