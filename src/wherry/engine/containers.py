@@ -267,7 +267,9 @@ def _lock_ended(engine: Engine, row: ContainerRow, force: bool) -> Lock:
         elif time.monotonic() > deadline:
             raise Conflict(f'cannot remove container "/{row.name}": another command is using it')
         time.sleep(delay)
-        delay = min(delay * 2, 0.02)
+        delay = min(
+            delay * 1.1, 0.02
+        )  # its monitor is about to let go: not much longer than a tenth of what that takes
         try:
             row = containers.get(engine.db, row.id)
         except NotFound:

@@ -42,6 +42,7 @@ class Keeper:
         self.listener: _socket.socket | None = None
         self.log: Log | None = None
         self.prepared = False  # what resting needs has been seen to
+        self.restless = ""  # what has kept it from resting, as it was told
         self._clients = clients
         self._lives = 0
         self._exit_code = 0

@@ -82,10 +82,17 @@ def _rest(keeper: Keeper, finder: Precompiled) -> None:
         files.append(_memory("rest", marshal.dumps((*_boot(finder), _values(keeper), files[-1]))))
         arguments = [sys.executable, "-I", "-S", "-c", _BOOT, str(files[-1]), keeper.job.title]
         _execute(arguments, {keeper.supervisor.descriptor, *before} - {finder.descriptor})
-    except Exception:  # something that cannot be kept goes on just now; a container does not end because of that
-        pass
+    except Exception as error:  # something that cannot be kept goes on; a container does not end because of that
+        _tell(keeper, f"{type(error).__name__}: {error}")
     for file in files:
         os.close(file)
+
+
+def _tell(keeper: Keeper, reason: str) -> None:
+    """Make an event of it, once: nothing is wrong with the container, but its monitor takes twice the memory."""
+    if keeper.restless != reason:
+        keeper.restless = reason
+        keeper.owner.note("rest_failed", error=reason)
 
 
 def _bring_up_to_date(keeper: Keeper) -> None:
