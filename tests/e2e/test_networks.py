@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support import images, leaks
+from support import images, leaks, outside
 from support.command import Wherry, wait_for
 from support.networks import SLEEP, ips, place, reaches, subnet
 
@@ -202,6 +203,34 @@ def test_options_of_one_interface(as_root: Wherry, net: Callable[..., str], up: 
     assert taken.code == 1 and "the container has an interface named front0 already" in taken.err
     as_root.ok("network", "disconnect", second, one)
     assert "back.0" not in as_root.ok("exec", one, "ip", "-o", "link")
+
+
+def test_ipv6_alone_and_other_names_of_interfaces(as_root: Wherry, net: Callable[..., str]) -> None:
+    part = f"fd{os.getpid() % 256:02x}:77"
+    prefix = "com.docker.network.container_iface_prefix=lan"
+    name = net("--attachable", "--ipv4=false", "--ipv6", "--subnet", f"{part}::/64", "-o", prefix)
+    form = "{{.Attachable}} {{.EnableIPv4}} {{.EnableIPv6}}"
+    assert as_root.ok("network", "inspect", "-f", form, name) == "true false true\n"
+    place = ("--network", name, "--ip6", f"{part}::9")
+    lines = as_root.ok("run", "--rm", *place, "busybox", "ip", "-o", "addr", "show", "dev", "lan0").splitlines()
+    assert [line.split()[2:4] for line in lines if "scope global" in line] == [["inet6", f"{part}::9/64"]]
+    assert not [line for line in lines if " inet " in line]
+
+
+def test_ports_are_bound_and_packets_leave_as_the_network_says(
+    as_root: Wherry, net: Callable[..., str], up: Callable[..., str]
+) -> None:
+    bridge = "com.docker.network.bridge"
+    options = ("-o", f"{bridge}.host_binding_ipv4=127.0.0.9", "-o", f"{bridge}.enable_ip_masquerade=false")
+    name = net("--subnet", f"{subnet()}.0/24", *options)
+    one = up("--network", name, "--ip", f"{subnet()}.9", "-p", "80")
+    assert as_root.ok("port", one, "80").startswith("127.0.0.9:")
+    serve = "import socket; s = socket.create_server(('', 7)); print(flush=True); print(s.accept()[1][0])"
+    with outside.host(6) as other:
+        server = other.popen(sys.executable, "-c", serve, stdout=subprocess.PIPE)
+        assert server.stdout is not None and server.stdout.readline() == b"\n"
+        as_root.ok("exec", one, "nc", other.own, "7")
+        assert server.communicate()[0].decode() == f"{subnet()}.9\n"
 
 
 def test_two_containers_share_one(as_root: Wherry, up: Callable[..., str]) -> None:

@@ -83,12 +83,12 @@ def test_containers_on_a_vlan(as_root: Wherry, net: Callable[..., str], driver: 
     assert link["linkinfo"]["info_kind"] == driver and link["linkinfo"]["info_data"]["mode"] == mode
     assert link["mtu"] == 1400 and {f"{own}.77", "fd77:5::77"} <= {info["local"] for info in link["addr_info"]}
     outside = f"{own}.200" if mode != "l3" else "198.18.0.9"
-    script = f"""ping -c 1 -W 2 server >&2 && ping -6 -c 1 -W 2 fd77:5::77 >&2 && nc {own}.77 9
+    script = f"""ping -c 1 -W 9 server >&2 && ping -6 -c 1 -W 9 fd77:5::77 >&2 && nc {own}.77 9
     ip -o -4 addr show dev eth0 | grep -o 'inet [^ ]*'; ip route show default; ping -c 1 -W 1 {outside} >&2"""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_FRAMES)) as listener:
         listener.bind((f"{WIRE}x", ALL_FRAMES))
         listener.setsockopt(SOL_PACKET, AUXDATA, 1)
-        listener.settimeout(20)
+        listener.settimeout(60)
         two = as_root("run", "--rm", "--network", name, "busybox", "sh", "-c", script)
         assert vlan_of_next_frame(listener) == 10
     gateway = "" if mode == "l3" else f"via {own}.1 "

@@ -9,7 +9,11 @@ import pytest
 from support import vm
 from wherry.linux import cgroup
 
-pytestmark = [pytest.mark.needs("root", "x86_64", "debian", "vm"), pytest.mark.xdist_group("vm")]
+pytestmark = [
+    pytest.mark.needs("root", "x86_64", "debian", "vm"),
+    pytest.mark.xdist_group("vm"),
+    pytest.mark.timeout(900),
+]
 
 SCRIPT = """
 import pytest

@@ -186,7 +186,7 @@ def run(
     texts: dict[str, str] | None = None,
     modules: Iterable[str] = (),
     disk: Path | None = None,
-    timeout: float = 240,
+    timeout: float = 600,
 ) -> str:
     """What the machine writes while ``script`` runs in it as its first process; then it is switched off.
 
