@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from support import images, leaks, needs, places
-from support.command import ROOT, Result, Wherry, kill_and_wait, wait_for
+from support.command import ROOT, Result, Wherry, kill_and_wait, killed_at, wait_for
 from support.terminal import Terminal
 
 pytestmark = pytest.mark.needs("root")
@@ -265,13 +265,8 @@ def test_a_monitor_that_is_killed_while_it_wakes(eager: Copied, command: str, po
     name, monitor = resting(eager, "--network", "none", "busybox", "sleep", "300")
     pid = int(eager.ok("inspect", "-f", "{{.State.Pid}}", name))
     call, number = point.split(":")
-    inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
-    with subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(monitor), *inject]) as tracer:
-        wait_for(lambda: f"TracerPid:\t{tracer.pid}\n" in Path(f"/proc/{monitor}/status").read_text())
-        try:
-            result = eager(*command.split(), name)
-        finally:
-            tracer.terminate()
+    with killed_at(monitor, call, number):
+        result = eager(*command.split(), name)
     assert result.code in ((0, 1) if command == "pause" else (0,)), str(result)
     if not leaks.alive(monitor):
         wait_for(lambda: _state(eager, name).out == ("" if command == "rm -f" else "exited\n"))

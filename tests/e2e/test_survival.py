@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from support import images, leaks
-from support.command import Wherry, kill_and_wait, wait_for
+from support.command import Wherry, kill_and_wait, killed_at, wait_for
 
 pytestmark = pytest.mark.survival
 EVERYTHING = bool(os.environ.get("WHERRY_EVERYTHING"))
@@ -138,13 +138,21 @@ def assert_agreement(box: Wherry) -> None:
                 )
             ]
             ports = {str(port) for (port,) in db.execute("SELECT host_port FROM ports")}
+            ended = db.execute(
+                "SELECT c.name FROM endpoints e JOIN containers c ON c.id = e.container_id "
+                "WHERE e.active AND c.status IN ('created', 'exited', 'dead')"
+            ).fetchall()
         found = [f"no {one}" for one in endpoints if one and not os.path.exists(f"/sys/class/net/{one}")]
         table = leaks.table_of(box.directory)
         listed = subprocess.run(["nft", "list", "table", "inet", table], capture_output=True, text=True, check=False)
         open_ = set(re.findall(r"(?:tcp|udp) \. (\d+) :", listed.stdout)) if table else set()
+        found += [f"an address of {one}" for (one,) in ended]
         return found + sorted(f"port {one}" for one in open_ ^ ports)
 
-    wait_for(lambda: not differences(), 10, step=0.2)  # a monitor may be in the middle of it
+    try:
+        wait_for(lambda: not differences(), 10, step=0.2)  # a monitor may be in the middle of it
+    except AssertionError:
+        raise AssertionError(differences()) from None
 
 
 def is_settled(box: Wherry, *gone: str) -> None:
@@ -185,19 +193,29 @@ def test_sigkill_of_the_monitor_at_any_point(as_root: Wherry, point: tuple[str, 
     stage = Stage(as_root, verb)
     pid = int(as_root.ok("inspect", "-f", "{{.State.Pid}}", stage.name))
     monitor = parent(pid)
-    inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
-    with subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(monitor), *inject]) as tracer:
-        wait_for(lambda: f"TracerPid:\t{tracer.pid}\n" in Path(f"/proc/{monitor}/status").read_text())
-        try:
-            result = as_root(*commands(verb, stage.name), timeout=60)
-        finally:
-            tracer.terminate()
+    with killed_at(monitor, call, number):
+        result = as_root(*commands(verb, stage.name), timeout=60)
     assert "internal error" not in result.err, str(result)
     if not leaks.alive(monitor):
         wait_for(lambda: state(as_root, stage.name) in ("", "running", "exited"))
         assert state(as_root, stage.name) != "running" or parent(pid) != monitor  # or it was restarted by another
         wait_for(lambda: not leaks.alive(pid))
     stage.end()
+
+
+@pytest.mark.needs("root", "strace", "nft")
+def test_what_a_killed_start_had_taken_is_free_again(as_root: Wherry) -> None:
+    """Its address and its ports, which it takes before there is anything of it in the run root."""
+    for number in (3, 4, 5):
+        container = name()
+        as_root.ok("run", "-p", "80", "--name", container, "busybox", "true")
+        inject = ("-e", "trace=write", "-e", f"inject=write:signal=KILL:when={number}")
+        traced = Wherry(as_root.directory, prefix=("strace", "-f", "-qq", "-o", "/dev/null", *inject))
+        traced("start", container, timeout=60)
+        as_root.ok("ps", "-a")
+        wait_for(lambda one=container: state(as_root, one) == "exited")  # type: ignore[misc]
+        assert_agreement(as_root)
+        as_root.ok("rm", container)
 
 
 def parent(pid: int) -> int:

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -182,6 +182,25 @@ def kill_and_wait(pid: int, timeout: float = 10) -> None:
     end = time.monotonic() + timeout
     while time.monotonic() < end and leaks.alive(pid):
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def killed_at(pid: int, call: str, number: int | str) -> Iterator[None]:
+    """Meanwhile the process *pid* gets SIGKILL at the *number*-th time that it makes a system call.  Needs strace."""
+    inject = ("-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
+    with subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(pid), *inject]) as tracer:
+
+        def is_traced() -> bool:
+            try:
+                return f"TracerPid:\t{tracer.pid}\n" in Path(f"/proc/{pid}/status").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                return True  # it made the call by itself: killed it is
+
+        try:
+            wait_for(is_traced)
+            yield
+        finally:
+            tracer.terminate()
 
 
 def wait_for(condition: object, timeout: float = 20, *, step: float = 0.02) -> None:

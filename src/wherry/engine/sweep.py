@@ -38,8 +38,12 @@ def sweep(engine: Engine, *, bridges: bool = True) -> int:
     placed = {container for _network, container in networks.in_use(engine.db)}
     ended = {identity for identity in running if status.get(identity) in ENDED}
     for identity in running | placed:  # a monitor that was killed before it could say that the container runs
-        begun = identity in placed or os.path.exists(f"{layout.run_container(identity)}/config.json")
-        if begun and status.get(identity) == "created":
+        before = status.get(identity)
+        if identity in placed:
+            begun = before == "created" or before in ENDED
+        else:
+            begun = before == "created" and os.path.exists(f"{layout.run_container(identity)}/config.json")
+        if begun:
             ended.add(identity)
     count = 0
     for identity in gone | ended:

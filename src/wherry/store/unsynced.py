@@ -48,8 +48,8 @@ class Note:
         try:
             self._lock = Lock(f"{self._directory}/{boot_id()}.{os.urandom(8).hex()}")
             while True:
-                make_private(self._directory)
                 try:
+                    make_private(self._directory)
                     self._lock.acquire()
                     break
                 except FileNotFoundError:
