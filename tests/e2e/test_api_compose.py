@@ -7,13 +7,17 @@ import subprocess
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from support.command import Wherry
+from support.command import Wherry, wait_for
 from support.compose import compose
+from support.images import Built
+from support.rootless_network import fetch, loaded
 from support.serving import Served
+from support.users import User
 
 pytestmark = pytest.mark.needs("root", "compose")
 
@@ -55,7 +59,14 @@ networks: {front: {}, back: {}}
 
 @pytest.fixture
 def application(as_root: Wherry, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    served = Served(as_root)
+    with composed(as_root, tmp_path) as run:
+        yield run
+
+
+@contextmanager
+def composed(wherry: Wherry, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Compose's command line for the application, on a server of its own."""
+    served = Served(wherry)
     (tmp_path / "compose.yaml").write_text(APPLICATION)
     command = [compose(), "-p", "p" + uuid.uuid4().hex[:8], "--progress", "plain"]
 
@@ -94,3 +105,13 @@ def test_an_application_comes_up_scales_and_goes(application: Callable[..., str]
     application("restart", "-t", "0", "web")
     application("stop", "-t", "0")
     assert application("ps", "-q") == ""
+
+
+@pytest.mark.needs("user-namespaces", "uidmap", "pasta", "slirp4netns")
+def test_the_same_without_root(rootless: User, busybox: Built, tmp_path: Path) -> None:
+    with loaded(rootless, busybox) as there, composed(there.wherry, tmp_path) as application:
+        application("up", "-d")
+        assert application("ps", "-q").count("\n") == 3
+        port = int(application("port", "web", "80").rpartition(":")[2])
+        assert fetch(there.host, "127.0.0.1", port, "/state") == b"ready\n"
+        wait_for(lambda: "ready" in application("logs", "worker"))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support import images, leaks
+from support import images
 from support.command import kill_and_wait, wait_for
-from support.rootless_network import World, world
+from support.rootless_network import World, fetch, loaded
 from support.users import User
 
 pytestmark = pytest.mark.needs("root", "user-namespaces", "uidmap", "pasta", "slirp4netns", "debian", "busybox")
@@ -19,26 +18,11 @@ pytestmark = pytest.mark.needs("root", "user-namespaces", "uidmap", "pasta", "sl
 
 @pytest.fixture
 def there(rootless: User, busybox: images.Built) -> Iterator[World]:
-    with world(rootless) as one:
-        archive = busybox.docker_archive(one.wherry.directory / "busybox.tar", "busybox")
-        archive.chmod(0o644)
-        one.wherry.load(archive)
+    with loaded(rootless, busybox) as one:
         yield one
-        found = leaks.settled(one.wherry.directory)
-        assert not found, "left behind:\n" + "\n".join(found)
 
 
 SERVE = ("httpd", "-f", "-p", "80", "-h", "/srv")
-
-
-def fetch(space: object, address: str, port: int) -> bytes:
-    """The body of a page."""
-    with space.connect(address, port) as connection:  # type: ignore[attr-defined]
-        connection.sendall(b"GET /page HTTP/1.0\r\n\r\n")
-        data = b""
-        while piece := connection.recv(4096):
-            data += piece
-    return data.partition(b"\r\n\r\n")[2]
 
 
 def test_a_server_and_its_ports(there: World) -> None:
@@ -96,20 +80,6 @@ def test_what_is_refused(there: World) -> None:
     assert there.wherry.ok("run", "--rm", "--network", "none", "busybox", "ip", "-o", "link").count("\n") == 1
 
 
-def programs(there: World) -> list[int]:
-    """Who of this network namespace's is pasta or slirp4netns."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            command = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")[0]
-            same = os.stat(f"/proc/{name}/ns/net").st_ino == os.fstat(there.host.fd).st_ino
-        except OSError:
-            continue
-        if same and command in (b"pasta", b"slirp4netns"):
-            found.append(int(name))
-    return found
-
-
 def test_the_program_is_started_again_and_ends_with_the_container(there: World) -> None:
     wherry = there.wherry
     wherry.ok("run", "-d", "--name", "one", "-p", "18080:80", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc")
@@ -123,16 +93,16 @@ def test_the_program_is_started_again_and_ends_with_the_container(there: World) 
             return False
 
     wait_for(answers)
-    (first,) = programs(there)
+    (first,) = there.programs()
     kill_and_wait(first)
-    wait_for(lambda: programs(there) not in ([], [first]))
+    wait_for(lambda: there.programs() not in ([], [first]))
     wait_for(answers)
     wherry.ok("stop", "-t", "0", "one")
-    assert programs(there) == []
+    assert there.programs() == []
     wherry.ok("start", "one")
-    assert len(programs(there)) == 1
+    assert len(there.programs()) == 1
     wherry.ok("rm", "-f", "one")
-    assert programs(there) == []
+    assert there.programs() == []
 
 
 def test_a_killed_monitor_leaves_nothing(there: World) -> None:
@@ -143,5 +113,5 @@ def test_a_killed_monitor_leaves_nothing(there: World) -> None:
     kill_and_wait(monitor)
     wait_for(lambda: wherry.ok("ps", "-q") == "")
     wherry.ok("rm", "-f", "one")
-    wait_for(lambda: programs(there) == [])
+    wait_for(lambda: there.programs() == [])
     assert wherry.ok("run", "--rm", "-p", "18080:80", "busybox", "echo", "free") == "free\n"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from wherry.engine.engine import Engine
+    from wherry.engine.netns import Netns
 
 DEFAULT_ROOT = "/var/lib/wherry"
 CHILDREN = ("macvlan", "ipvlan")  # the drivers whose interfaces lie on one of the host's
@@ -108,7 +109,7 @@ def bring_up(engine: Engine, host: Socket, network_id: str) -> Network:
         network = _default(engine, network)
     if bridge.is_ours(network):
         bridge.remove(host, network)  # one that a process was killed over
-    with Lock(_HOST_LOCK):
+    with host_lock(engine):
         used = bridge.taken(host)
         if network.name == DEFAULT:
             network = _choose(engine, network, used)
@@ -216,9 +217,37 @@ def subnets_of(engine: Engine, *, without: str = "") -> list[str]:
     return [subnet.subnet for row in rows for subnet in from_row(row).subnets]
 
 
-def host_lock() -> Lock:
-    """The lock of whoever chooses subnets on this host."""
-    return Lock(_HOST_LOCK)
+def host_lock(engine: Engine) -> Lock:
+    """The lock of whoever chooses subnets on this host; of somebody who is not root, for this store, whose bridges are
+    not the host's."""
+    return Lock(f"{engine.layout.locks}/subnets" if engine.rootless else _HOST_LOCK)
+
+
+class where:  # noqa: N801 - read as an adverb: `with where(engine) as there`
+    """In this context network code works where the store's bridges are: on the host, or without root in the store's own
+    network namespace, which is made if need be; unless ``make``, the context tells whether it is there."""
+
+    def __init__(self, engine: Engine, *, make: bool = True) -> None:
+        self._engine = engine
+        self._make = make
+        self._netns: Netns | None = None
+
+    def __enter__(self) -> bool:
+        if not self._engine.rootless:
+            return True
+        from wherry.engine import netns
+
+        self._netns = netns.join(self._engine) if self._make else netns.reach(self._engine)
+        if self._netns is None:
+            netns.tidy(self._engine)
+            return False
+        self._netns.__enter__()
+        return True
+
+    def __exit__(self, *_error: object) -> None:
+        if self._netns is not None:
+            self._netns.__exit__()
+            self._netns.close()
 
 
 def _marker(engine: Engine) -> str:
@@ -281,10 +310,12 @@ def rebuild(engine: Engine) -> None:
 def tidy(engine: Engine) -> None:
     """Make the rules anew after somebody was killed who may have been about to take some away: an address that another
     container gets must not come with the ports of the one before."""
-    if engine.rootless or not any(from_row(row).bridge for row in networks.list_all(engine.db)):
+    if not any(from_row(row).bridge for row in networks.list_all(engine.db)):
         return
     try:
-        rebuild(engine)
+        with where(engine, make=False) as there:
+            if there:
+                rebuild(engine)
     except (Forbidden, NotSupported):
         return  # there are none, then
 

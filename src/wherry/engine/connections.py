@@ -12,7 +12,7 @@ from wherry.engine.containers import ALIVE, load
 from wherry.engine.containers import find as find_container
 from wherry.engine.network import allocate, current, gateways, tell
 from wherry.engine.stop import ask
-from wherry.errors import Conflict, Forbidden, NotFound
+from wherry.errors import Conflict, Forbidden, NotFound, NotSupported
 from wherry.linux import links
 from wherry.linux.netlink import Socket
 from wherry.network import endpoint
@@ -41,7 +41,7 @@ def connect(engine: Engine, option: NetworkOption, container: str) -> None:
     row = find_container(engine, container)
     record = load(row)
     settings = places.settings_of(option)
-    _check_modes(record, network)
+    _check_modes(engine, record, network)
     places.check(network, settings)
     places.check_links(engine, network, settings)
     new = places.new_endpoint(network.id, record.id, settings)
@@ -49,7 +49,7 @@ def connect(engine: Engine, option: NetworkOption, container: str) -> None:
         _check_new(engine, record, network)
         networks.add_endpoint(engine.db, new)
         return
-    with _Changes(engine, row):
+    with bridges.where(engine), _Changes(engine, row):
         _check_new(engine, record, network)
         _connect_running(engine, record, row, network, new)
 
@@ -59,7 +59,7 @@ def _check_new(engine: Engine, record: ContainerRecord, network: Network) -> Non
         raise Forbidden(f"endpoint with name {record.name} already exists in network {network.name}")
 
 
-def _check_modes(record: ContainerRecord, network: Network) -> None:
+def _check_modes(engine: Engine, record: ContainerRecord, network: Network) -> None:
     mode = record.options.network_mode
     if mode.startswith("container:"):
         raise Conflict(
@@ -68,6 +68,8 @@ def _check_modes(record: ContainerRecord, network: Network) -> None:
         )
     if mode == "host" or network.driver == "host":
         raise Conflict("container cannot be disconnected from host network or connected to host network")
+    if engine.rootless and places.DEFAULT in (mode, network.name):
+        raise places.alone()
     if mode == "none" or network.driver == "null":
         raise Conflict(
             "container cannot be connected to multiple networks with one of the networks in private (none) mode"
@@ -143,7 +145,7 @@ def finish_left(engine: Engine, container_id: str) -> None:
     """Take a running container out of the networks that it was half in."""
     row = find_container(engine, container_id)
     if row.status in ALIVE:
-        with _Changes(engine, row):
+        with bridges.where(engine), _Changes(engine, row):
             return
 
 
@@ -174,7 +176,12 @@ def disconnect(engine: Engine, name: str, container: str, *, force: bool = False
     if not own:
         raise Forbidden(f"container {record.id} is not connected to network {network.name}")
     if own[0].active and row.status in ALIVE:
-        with _Changes(engine, row):
+        if engine.rootless and network.name == places.DEFAULT:
+            raise NotSupported(
+                f"without root a container cannot be disconnected from the network {network.name} while it runs",
+                hint="stop it first",
+            )
+        with bridges.where(engine), _Changes(engine, row):
             _take_out(engine, row, network, own[0])
     else:
         networks.remove_endpoint(engine.db, record.id, network.id)

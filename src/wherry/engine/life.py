@@ -387,9 +387,9 @@ def has_sandbox(mode: str) -> bool:
 
 def _sandbox(engine: Engine, record: ContainerRecord) -> Sandbox | UserSandbox:
     if engine.rootless:
-        from wherry.engine.user_network import UserSandbox
+        from wherry.engine.user_network import sandbox
 
-        return UserSandbox(engine, record)
+        return sandbox(engine, record)
     from wherry.engine.network import Sandbox
 
     return Sandbox(engine, record)

@@ -12,7 +12,7 @@ import os
 from wherry.engine import bridges
 from wherry.engine.names import needs_server, rewrite, server
 from wherry.engine.places import active_endpoints, has_idle_bridge
-from wherry.engine.publishing import check_reach, host_addresses, published, relay, wanted_ports
+from wherry.engine.publishing import check_reach, host_addresses, is_relayed, published, relay, wanted_ports
 from wherry.errors import Conflict, NotFound, WherryError
 from wherry.linux.netlink import Socket
 from wherry.network import addresses, endpoint, ports
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from wherry.monitor.ondemand import OnDemand
     from wherry.monitor.supervise import Supervisor
     from wherry.network.model import EndpointSettings
-    from wherry.network.ports import Held
+    from wherry.network.ports import Held, Wanted
     from wherry.runtime.child import Child
     from wherry.store.db import Database
     from wherry.store.networks import EndpointRow
@@ -91,7 +91,7 @@ class Sandbox:
             return
         for one in wanted:
             hosts = host_addresses(one, place, relayed=True)
-            check_reach(one, hosts, place)
+            self._check_reach(one, hosts, place)
             if one.first and one.first == one.last:
                 bridges.check_ports(self._engine, one.protocol, hosts, one.first)
             self._held.append(ports.hold(one, hosts))
@@ -184,9 +184,23 @@ class Sandbox:
         self.ports = tuple(taken)
         if self._relay is not None:
             self._relay.close()
-        self._relay = relay(self._engine, self._held, taken, own)
+        self._relay = relay(
+            self._engine, self._held, taken, lambda address: self._is_relayed(address, own), *self._serving
+        )
         if self._relay is not None and self._supervisor is not None:
             self._relay.attach(self._supervisor)
+
+    def _check_reach(self, wanted: Wanted, hosts: Sequence[str], place: Place) -> None:
+        check_reach(wanted, hosts, place)
+
+    @staticmethod
+    def _is_relayed(address: str, own: Endpoint) -> bool:
+        return is_relayed(address, own)
+
+    @property
+    def _serving(self) -> tuple[Any, ...]:
+        """What `relay` is to call in the process that copies, if it is something special."""
+        return ()
 
     def _server(self, namespace: str) -> OnDemand:
         from wherry.network import names
@@ -268,6 +282,7 @@ def undo(engine: Engine, container_id: str) -> None:
     """What a sandbox would have done at the end of a container whose monitor was killed."""
     if engine.rootless:
         networks.deactivate(engine.db, container_id)
+        bridges.tidy(engine)
         return
     rows = [row for row in networks.endpoints_of(engine.db, container_id) if row.active]
     if not rows:

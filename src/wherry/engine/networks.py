@@ -14,7 +14,7 @@ from wherry.engine.places import DEFAULT
 from wherry.engine.prune import allowed, keeps, until
 from wherry.errors import Conflict, Forbidden, InvalidArgument, NotFound, NotSupported
 from wherry.linux.netlink import Socket
-from wherry.network import bridge
+from wherry.network import bridge, usermode
 from wherry.network.addresses import first_host, free_subnet, private_ipv6
 from wherry.network.config import load
 from wherry.network.drivers import configured, options_of
@@ -43,12 +43,14 @@ def create(engine: Engine, request: NetworkRequest) -> str:
     check_name(request.name)
     if request.name in networks.BUILT_IN:
         raise Forbidden(f"operation is not permitted on predefined {request.name} network")
-    if engine.rootless:
-        raise NotSupported("networks need root", hint="use --network none, host or container:NAME")
     network = _asked(request)
-    with bridges.alone(engine), bridges.host_lock(), Socket() as host:
+    if engine.rootless:
+        _check_rootless(engine, network)
+    with bridges.alone(engine), bridges.host_lock(engine), Socket() as host:
         _check_parent(engine, network)
         used = bridge.taken(host) if network.driver == "bridge" else []
+        if engine.rootless:
+            used += usermode.SUBNETS
         network = _with_subnets(engine, network, used)
         with engine.db.transaction():
             networks.create(
@@ -59,13 +61,27 @@ def create(engine: Engine, request: NetworkRequest) -> str:
             )
             _told(engine, network, "create")
         try:
-            bridges.make(engine, host, network)
+            if not engine.rootless:  # else its first container has it made
+                bridges.make(engine, host, network)
         except BaseException:
             with engine.db.transaction():
                 networks.delete(engine.db, network.id)
                 _told(engine, network, "destroy")
             raise
     return network.id
+
+
+def _check_rootless(engine: Engine, network: Network) -> None:
+    """Somebody who is not root has bridges, by a program, and finds out here whether the names of two are one."""
+    if network.driver != "bridge":
+        raise NotSupported(
+            f"networks of the driver {network.driver} need root: they change interfaces of the host",
+            hint="leave out --driver, for a bridge",
+        )
+    if usermode.find() is None:
+        raise usermode.needed()
+    if any(from_row(row).bridge == network.bridge for row in networks.list_all(engine.db)):
+        raise Conflict(f"an interface named {network.bridge} is there already")
 
 
 def _asked(request: NetworkRequest) -> Network:
@@ -143,7 +159,7 @@ def remove(engine: Engine, text: str) -> None:
     if network.name in networks.BUILT_IN:
         raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
     _bury_the_dead(engine, network)
-    with bridges.alone(engine), Socket() as host:
+    with bridges.where(engine, make=False) as there, bridges.alone(engine), Socket() as host:
         with engine.db.transaction():
             active = [row for row in networks.endpoints_in(engine.db, network.id) if row.active]
             if active:
@@ -157,7 +173,8 @@ def remove(engine: Engine, text: str) -> None:
                 )
             networks.delete(engine.db, network.id)
             _told(engine, network, "destroy")
-        bridges.remove(engine, host, network)
+        if there:
+            bridges.remove(engine, host, network)
 
 
 def _bury_the_dead(engine: Engine, network: Network) -> None:

@@ -45,17 +45,14 @@ def decide(engine: Engine, options: ContainerOptions) -> list[tuple[str, Endpoin
         network = from_row(networks.find(engine.db, name))
         settings = settings_of(said.get(name, NetworkOption(name)))
         if engine.rootless:
-            _check_rootless(network, options)
-            if settings.link_local or settings.driver_options:
-                raise NotSupported(
-                    "options of a container's place in a network are not supported without root",
-                    hint="leave out driver-opt and link-local-ip",
-                )
+            _check_rootless(network, settings, options)
         check(network, settings)
         check_links(engine, network, settings)
         if network.id in found:
             raise InvalidArgument(f'network "{name}" is specified multiple times')
         found[network.id] = (network.id, settings)
+    if engine.rootless and DEFAULT in names and len(names) > 1:
+        raise alone()
     return list(found.values())
 
 
@@ -71,20 +68,28 @@ def check_links(engine: Engine, network: Network, settings: EndpointSettings) ->
             find(engine, link.partition(":")[0])
 
 
+def alone() -> NotSupported:
+    """What is said when the default network and another are to be one container's, without root."""
+    return NotSupported(
+        f"a container of the network {DEFAULT} cannot be in another one without root",
+        hint="use networks that `network create` made, without the default one",
+    )
+
+
 def _has_user_network(options: ContainerOptions) -> bool:
     from wherry.network import usermode
 
     return options.runtime in _OWN and usermode.is_usable()
 
 
-def _check_rootless(network: Network, options: ContainerOptions) -> None:
-    """Somebody who is not root has the default network alone, by a program, with our own runtime."""
+def _check_rootless(network: Network, settings: EndpointSettings, options: ContainerOptions) -> None:
+    """Somebody who is not root has networks by a program, with our own runtime."""
     if network.driver in ("null", "host"):
         return
-    if network.name != DEFAULT:
+    if network.name == DEFAULT and (settings.link_local or settings.driver_options):
         raise NotSupported(
-            f"network {network.name} is not supported without root",
-            hint="use --network bridge, none, host or container:NAME",
+            "options of a container's place in the default network are not supported without root",
+            hint="leave out driver-opt and link-local-ip, or use a network that `network create` made",
         )
     if options.runtime not in _OWN:
         raise NotSupported(

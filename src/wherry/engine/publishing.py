@@ -10,7 +10,7 @@ from wherry.network.model import ANY_IPV4, ANY_IPV6, PublishedPort
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
@@ -96,14 +96,27 @@ def published(wanted: ports.Wanted, host_ip: str, port: int, place: Place, conta
     )
 
 
-def relay(engine: Engine, held: Sequence[Held], taken: Sequence[PublishedPort], own: Endpoint) -> OnDemand | None:
+def _serve(listeners: Sequence[tuple[int, tuple[str, int]]]) -> None:
+    from wherry.network import relay
+
+    relay.serve(listeners)
+
+
+def relay(
+    engine: Engine,
+    held: Sequence[Held],
+    taken: Sequence[PublishedPort],
+    is_relayed: Callable[[str], bool],
+    serve: Callable[..., None] = _serve,
+    *given: object,
+) -> OnDemand | None:
     """What copies bytes from addresses that packets are not led from; None when there is none such."""
     listeners = []
     for one in held:
         for address, socket in one.sockets:
             if socket is None or one.wanted.protocol == "sctp":
                 continue
-            if not (is_relayed(address, own) or address == ANY_IPV6):  # to which ::1 belongs
+            if not (is_relayed(address) or address == ANY_IPV6):  # to which ::1 belongs
                 continue
             for port in taken:
                 if (port.protocol, port.host_ip, port.host_port) == (one.wanted.protocol, address, one.port):
@@ -114,10 +127,4 @@ def relay(engine: Engine, held: Sequence[Held], taken: Sequence[PublishedPort], 
         return None
     from wherry.monitor.ondemand import OnDemand
 
-    return OnDemand("relay of ports", [fd for fd, _target in listeners], _serve, (listeners,), engine.will_fork)
-
-
-def _serve(listeners: Sequence[tuple[int, tuple[str, int]]]) -> None:
-    from wherry.network import relay
-
-    relay.serve(listeners)
+    return OnDemand("relay of ports", [fd for fd, _target in listeners], serve, (listeners, *given), engine.will_fork)

@@ -1,7 +1,7 @@
 """The network of one container of somebody who is not root: the same steps as a `wherry.engine.network.Sandbox`.
 
 Instead of bridges and rules there is a program that the monitor starts (`wherry.network.usermode`), so containers reach
-each other by published ports alone.
+each other by published ports alone.  User-defined networks are `wherry.engine.user_bridges`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import _socket
 import os
 
 from wherry.engine import bridges
+from wherry.engine.places import DEFAULT
 from wherry.engine.publishing import host_addresses, published, wanted_ports
 from wherry.network import ports, usermode
 from wherry.network.endpoint import Place
@@ -20,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wherry.container.record import ContainerRecord
     from wherry.engine.engine import Engine
+    from wherry.engine.network import Sandbox
     from wherry.monitor.supervise import Supervisor
     from wherry.network.model import Network
     from wherry.network.ports import Held
@@ -74,7 +76,7 @@ class UserSandbox:
             hosts = host_addresses(wanted, place, relayed=False)
             for address in hosts:
                 port = published(wanted, address, wanted.first, place, self._record.id)
-                usermode.check(port)
+                usermode.check(port.protocol)
             if wanted.first and wanted.first == wanted.last:
                 bridges.check_ports(self._engine, wanted.protocol, hosts, wanted.first)
             held = ports.hold(wanted, hosts)
@@ -152,11 +154,25 @@ class UserSandbox:
     @property
     def gateway(self) -> str:
         """The host's own address on its way out, which containers reach; "" without one."""
-        probe = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
-        try:
-            probe.connect(("192.0.2.1", 9))  # of TEST-NET-1 (RFC 5737); nothing is sent
-            return str(probe.getsockname()[0])
-        except OSError:
-            return ""
-        finally:
-            probe.close()
+        return host_address()
+
+
+def sandbox(engine: Engine, record: ContainerRecord) -> UserSandbox | Sandbox:
+    """What looks after the networks of a container of somebody who is not root."""
+    if record.options.network_mode == DEFAULT:
+        return UserSandbox(engine, record)
+    from wherry.engine.user_bridges import UserBridges
+
+    return UserBridges(engine, record)
+
+
+def host_address() -> str:
+    """The host's own address on its way out, which containers reach; "" without one."""
+    probe = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
+    try:
+        probe.connect(("192.0.2.1", 9))  # of TEST-NET-1 (RFC 5737); nothing is sent
+        return str(probe.getsockname()[0])
+    except OSError:
+        return ""
+    finally:
+        probe.close()

@@ -52,6 +52,7 @@ IPC_SYSCTLS = tuple(
 )
 
 _SIGCHLD = 17
+_NS_GET_USERNS = 0xB701
 
 
 def clone(flags: int, *, cgroup: int | None = None) -> int:
@@ -92,8 +93,16 @@ def enter(descriptor: int, flags: int = 0) -> None:
 
 def holder(uids: Sequence[IdMap], gids: Sequence[IdMap]) -> int:
     """A descriptor of a new user namespace with these maps, which nobody lives in."""
+    return held(uids, gids)[0]
+
+
+def held(uids: Sequence[IdMap], gids: Sequence[IdMap], *more: str) -> list[int]:
+    """Descriptors of a new user namespace and of others that belong to it, by their names in ``/proc/PID/ns``."""
+    flags = CLONE_NEWUSER
+    for name, file in FILES.items():
+        flags |= FLAGS[name] if file in more else 0
     read, write = os.pipe()
-    pid = clone(CLONE_NEWUSER)
+    pid = clone(flags)
     if pid == 0:
         os.close(write)
         os.read(read, 1)
@@ -101,10 +110,17 @@ def holder(uids: Sequence[IdMap], gids: Sequence[IdMap]) -> int:
     os.close(read)
     try:
         ids.write_maps(pid, uids, gids)
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        return [os.open(f"/proc/{pid}/ns/{file}", os.O_RDONLY | os.O_CLOEXEC) for file in ("user", *more)]
     finally:
         os.close(write)
         os.waitpid(pid, 0)
+
+
+def owner(descriptor: int) -> int:
+    """A descriptor of the user namespace that a namespace belongs to (ioctl_ns(2))."""
+    from fcntl import ioctl
+
+    return int(ioctl(descriptor, _NS_GET_USERNS))
 
 
 def in_user_namespace(maps: tuple[Sequence[IdMap], Sequence[IdMap]], function: Callable[[], int]) -> int:

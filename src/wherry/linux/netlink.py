@@ -16,7 +16,20 @@ from wherry.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Self
+    from typing import Protocol, Self
+
+    class Elsewhere(Protocol):
+        """Who opens in another network namespace what this process cannot open there itself."""
+
+        def socket(self, family: int, kind: int, protocol: int, /) -> _socket.socket:
+            """A socket that was made there."""
+
+        def open(self, path: str, flags: int, /) -> int:
+            """A descriptor of a file below /proc/sys/net, as it is there."""
+
+
+elsewhere: Elsewhere | None = None
+"""Set while network code of this process is to work in another namespace (`wherry.linux.netns`)."""
 
 ROUTE = 0  # NETLINK_ROUTE: rtnetlink(7)
 
@@ -35,6 +48,7 @@ _SNDBUFFORCE = 32  # SO_SNDBUFFORCE
 _SECONDS = 30.0  # the kernel answers at once; what holds its lock longer than that is broken
 _EINTR_DUMP = 0x10  # NLM_F_DUMP_INTR: what was listed has changed meanwhile
 _DUMP_TRIES = 20
+_KERNEL = (0, 0)
 
 
 class Message(Record):
@@ -105,14 +119,41 @@ def string(content: bytes) -> str:
     return content.partition(b"\0")[0].decode("utf-8", "replace")
 
 
+def open_socket(family: int, kind: int, protocol: int = 0) -> _socket.socket:
+    """A socket of the network namespace that is worked in, for good."""
+    if elsewhere is not None:
+        return elsewhere.socket(family, kind, protocol)
+    return _socket.socket(family, kind, protocol)
+
+
+def open_parameter(path: str, flags: int) -> int:
+    """A descriptor of a kernel parameter of the network namespace that is worked in."""
+    return os.open(path, flags) if elsewhere is None else elsewhere.open(path, flags)
+
+
+def has_parameters(directory: str) -> bool:
+    """Whether the network namespace that is worked in has such parameters."""
+    if elsewhere is None:
+        return os.path.isdir(directory)
+    try:
+        os.close(elsewhere.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 class Socket:
-    """A netlink socket: it belongs to the network namespace that its maker is in, for good."""
+    """A netlink socket: it belongs to the network namespace that its maker worked in, for good.
+
+    Requests are addressed to the kernel by name: it judges them by who sends them then, and not by who made the socket
+    as well (``__netlink_ns_capable``).
+    """
 
     __slots__ = ("_sequence", "_socket")
 
     def __init__(self, protocol: int = ROUTE) -> None:
         try:
-            self._socket = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, protocol)
+            self._socket = open_socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, protocol)
         except OSError as error:
             raise SystemFailure("speak netlink", "socket", error.errno or 0) from None
         self._sequence = 0
@@ -155,7 +196,7 @@ class Socket:
         try:
             if len(data) > _BUFFER:
                 self._socket.setsockopt(_socket.SOL_SOCKET, _SNDBUFFORCE, len(data) * 2)
-            self._socket.send(data)
+            self._socket.sendto(data, _KERNEL)
         except OSError as error:
             raise NetlinkFailure(does, error.errno or 0) from None
         for kind, flags, sequence, content in self._answers():
@@ -210,7 +251,7 @@ class Socket:
             data += message.body
             data += bytes(-len(message.body) % 4)
         try:
-            self._socket.send(data)
+            self._socket.sendto(data, _KERNEL)
         except OSError as error:
             raise NetlinkFailure(messages[0].does, error.errno or 0) from None
         return self._sequence

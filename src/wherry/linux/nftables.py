@@ -25,6 +25,7 @@ from wherry.linux.netlink import (
     attributes,
     each,
     nested,
+    open_socket,
     string,
     text,
 )
@@ -284,7 +285,7 @@ def deletions() -> _socket.socket:
     """
     try:
         kind = _socket.SOCK_RAW | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
-        socket = _socket.socket(_socket.AF_NETLINK, kind, _NETFILTER)
+        socket = open_socket(_socket.AF_NETLINK, kind, _NETFILTER)
     except OSError as error:
         raise SystemFailure("watch the rules of the firewall", "socket", error.errno or 0) from None
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from wherry.errors import Conflict, NotSupported
-from wherry.linux import links
+from wherry.linux import links, netlink
 from wherry.linux.netlink import NetlinkFailure
 from wherry.network.addresses import Range
 
@@ -141,7 +141,7 @@ def write(path: str, value: str) -> None:
     if _read(path) == value:
         return
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        descriptor = netlink.open_parameter(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(descriptor, value.encode())
         finally:
@@ -157,7 +157,7 @@ def _set_parameters(network: Network) -> None:
     """What makes a published port on 127.0.0.1 work, and keeps others' router advertisements away."""
     write(f"/proc/sys/net/ipv4/conf/{network.bridge}/route_localnet", "1")
     ipv6 = f"/proc/sys/net/ipv6/conf/{network.bridge}"
-    if os.path.isdir(ipv6):
+    if netlink.has_parameters(ipv6):
         write(f"{ipv6}/accept_ra", "0")
         write(f"{ipv6}/disable_ipv6", "0" if network.enable_ipv6 else "1")
 
@@ -169,7 +169,7 @@ def _mac(network: Network) -> str:
 
 def _read(path: str) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = netlink.open_parameter(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from wherry.errors import Conflict, InvalidArgument, NotSupported, SystemFailure
-from wherry.linux import links, namespaces
+from wherry.linux import links, namespaces, netlink
 from wherry.linux.netlink import NetlinkFailure, Socket
 from wherry.network.bridge import write
 from wherry.record import Record
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from wherry.linux.netlink import Message
+    from wherry.linux.netns import Agent
     from wherry.network.model import Endpoint, Network
 
 _EBUSY, _EOPNOTSUPP = 16, 95
@@ -37,14 +38,16 @@ class Inside:
     """``with Inside(namespace) as socket:`` this thread is in a network namespace, and speaks netlink there.
 
     ``namespace`` is a path or a descriptor; ``host`` is a descriptor of the namespace that the thread comes from.
-    Entering it takes privileges over its owner, which the host's root has.
+    Entering it takes privileges over its owner, which the host's root has; where the host is a namespace that this
+    process works in from outside, it does the same with this one (`wherry.linux.netns`).
     """
 
-    __slots__ = ("_namespace", "_socket", "host")
+    __slots__ = ("_agent", "_namespace", "_socket", "host")
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
         self._socket: Socket | None = None
+        self._agent: Agent | None = None
         self.host = -1
 
     def __enter__(self) -> Self:
@@ -53,8 +56,13 @@ class Inside:
         except OSError as error:
             raise SystemFailure("enter the container's network", "open", error.errno or 0) from None
         try:
-            self.host = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            namespaces.enter(inner, namespaces.CLONE_NEWNET)
+            if netlink.elsewhere is not None:
+                from wherry.linux import netns
+
+                self._agent, self.host = netns.further(inner)
+            else:
+                self.host = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+                namespaces.enter(inner, namespaces.CLONE_NEWNET)
         except OSError as error:
             raise SystemFailure("enter the container's network", "setns", error.errno or 0) from None
         finally:
@@ -71,7 +79,10 @@ class Inside:
     def __exit__(self, *_error: object) -> None:
         if self._socket is not None:
             self._socket.close()
-        namespaces.enter(self.host, namespaces.CLONE_NEWNET)
+        if self._agent is not None:
+            self._agent.close()
+        else:
+            namespaces.enter(self.host, namespaces.CLONE_NEWNET)
         os.close(self.host)
 
 
@@ -133,7 +144,7 @@ def _set_up(socket: Socket, place: Place, index: int) -> None:
     endpoint = place.endpoint
     interface = endpoint.interface
     ipv6 = f"/proc/sys/net/ipv6/conf/{interface}"
-    if os.path.isdir(ipv6):
+    if netlink.has_parameters(ipv6):
         write(f"{ipv6}/disable_ipv6", "0" if endpoint.ipv6 else "1")
         if endpoint.ipv6:
             write(f"{ipv6}/accept_ra", "0")
@@ -187,7 +198,7 @@ def _index_of(socket: Socket, interface: str) -> int:
 def _set(name: str, value: str) -> None:
     """A parameter of an interface, which somebody asked for."""
     try:
-        descriptor = os.open(f"/proc/sys/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        descriptor = netlink.open_parameter(f"/proc/sys/{name}", os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(descriptor, value.encode())
         finally:

@@ -11,6 +11,7 @@ import errno
 from _struct import pack
 
 from wherry.errors import SystemFailure
+from wherry.linux import netlink
 from wherry.linux import nftables as nft
 from wherry.linux import nftables_rules as rule
 from wherry.linux.nftables import Batch, Connection
@@ -48,8 +49,8 @@ def listen() -> Sockets:
 
 
 def _open(port: int) -> Sockets:
-    udp = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
-    tcp = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC, 0)
+    udp = netlink.open_socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    tcp = netlink.open_socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
         udp.bind((ADDRESS, port))
         tcp.bind((ADDRESS, port))
@@ -114,6 +115,13 @@ def serve(sockets: Sockets, known: Callable[[], Known], servers: Iterable[Upstre
 
     outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     inside = fcntl.ioctl(sockets[0].fileno(), _SIOCGSKNS)
+    servers = list(servers)
+    if os.geteuid() != 0 and any(upstream.inside for upstream in servers):
+        from wherry.linux import netns
+
+        netns.enter(inside)  # there is no way back, and none is needed
+        Server(*sockets, known, servers, open_socket).run()
+        return
 
     def connect(upstream: Upstream, stream: bool) -> _socket.socket:
         if not upstream.inside:
@@ -124,4 +132,4 @@ def serve(sockets: Sockets, known: Callable[[], Known], servers: Iterable[Upstre
         finally:
             enter(outside, CLONE_NEWNET)
 
-    Server(*sockets, known, list(servers), connect).run()
+    Server(*sockets, known, servers, connect).run()

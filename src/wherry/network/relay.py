@@ -1,8 +1,9 @@
 """Published ports that packets cannot be led from: a process copies bytes while somebody is connected.
 
-The kernel forwards nothing from ::1, and nothing between IPv6 and IPv4.  Clients of such a port need a process in
-between, as Docker's docker-proxy is; the container sees the host's address on its network.  A client that sends
-datagrams has a socket of its own here until it has been silent for a while.
+The kernel forwards nothing from ::1, nothing between IPv6 and IPv4, and nothing of the host's for somebody who is not
+root.  Clients of such a port need a process in between, as Docker's docker-proxy is; the container sees the host's
+address on its network.  A client that sends datagrams has a socket of its own here until it has been silent for a
+while.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ _MOST = 256  # connections at once; others wait
 _FULL_PAUSE = 100  # milliseconds
 _CHUNK = 1 << 16
 _SILENCE = 90.0  # seconds, docker-proxy's
-_PKTINFO = 50  # IPV6_PKTINFO, and IPV6_RECVPKTINFO that asks for it (ipv6(7)): which of the host's addresses was meant
-_RECVPKTINFO = 49
+# which of the host's addresses was meant, and the option that asks for it, by family: IP_PKTINFO (ip(7)), IPV6_PKTINFO
+# and IPV6_RECVPKTINFO (ipv6(7))
+_MEANT = {_socket.AF_INET: (_socket.IPPROTO_IP, 8, 8), _socket.AF_INET6: (_socket.IPPROTO_IPV6, 50, 49)}
 
 
 def serve(listeners: Sequence[tuple[int, Target]]) -> None:
@@ -81,7 +83,9 @@ class Datagrams:
         self._looking = looking
         self._clients: dict[object, _socket.socket] = {}
         self._known: dict[int, tuple[object, list[tuple[int, int, bytes]], list[float]]] = {}
-        socket.setsockopt(_socket.IPPROTO_IPV6, _RECVPKTINFO, 1)
+        level, kind, option = _MEANT[socket.family]
+        self._meant = level, kind
+        socket.setsockopt(level, option, 1)
 
     def take(self) -> None:
         """What has come from clients goes to the container; of a new one where there are too many, nothing."""
@@ -90,7 +94,7 @@ class Datagrams:
                 data, meant, _flags, client = self._socket.recvmsg(_CHUNK, _socket.CMSG_SPACE(20))
             except OSError:  # nothing more, or the answer that a client has gone
                 return
-            meant = [one for one in meant if one[:2] == (_socket.IPPROTO_IPV6, _PKTINFO)]
+            meant = [one for one in meant if one[:2] == self._meant]
             try:
                 own = self._clients.get(client) or self._open(client)
                 if own is None:

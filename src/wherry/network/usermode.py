@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: What the container has, whichever program it is: slirp4netns' own choices.
 ADDRESS, PREFIX, GATEWAY, INTERFACE = "10.0.2.100", 24, "10.0.2.2", "eth0"
+SUBNETS = ("10.0.2.0/24", "fd00::/64")
 RESOLVER = "10.0.2.3"  # leads to the host's first resolver, on its loopback too
 
 _DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin")
@@ -31,7 +32,8 @@ _NAMES = ("pasta", "slirp4netns")
 _SECONDS = 20  # for the program to be ready
 _API_SOCKET = "slirp4netns.sock"
 _PID_FILE = "pasta.pid"
-_NAMESPACE = "netns"
+NAMESPACE = "netns"  # a link
+FILES = (_API_SOCKET, _PID_FILE, NAMESPACE)  # that a program leaves in its directory
 _NOISE = b"bytes to syslog"
 
 
@@ -115,15 +117,15 @@ def start(program: Program, user: str, namespace: str, directory: str, ports: Se
     words; then nothing is left.
     """
     for port in ports:
-        check(port)
+        check(port.protocol)
     begin = _pasta if program.name == "pasta" else _slirp
     return begin(program, user, namespace, directory, ports)
 
 
-def check(port: PublishedPort) -> None:
+def check(protocol: str) -> None:
     """Raises `InvalidArgument` for a port that users cannot publish."""
-    if port.protocol not in ("tcp", "udp"):
-        raise InvalidArgument(f"{port.protocol} ports can be published by root alone", hint="tcp and udp can")
+    if protocol not in ("tcp", "udp"):
+        raise InvalidArgument(f"{protocol} ports can be published by root alone", hint="tcp and udp can")
 
 
 # -- pasta -----------------------------------------------------------------------------------------------------------
@@ -140,12 +142,12 @@ def pasta_arguments(user: str, directory: str, ports: Iterable[PublishedPort]) -
         for one in published[protocol] or ["none"]:
             words += [option, one]
     words += ["-T", "none", "-U", "none", "--pid", f"{directory}/{_PID_FILE}"]
-    return [*words, "--userns", user, "--netns", f"{directory}/{_NAMESPACE}"]
+    return [*words, "--userns", user, "--netns", f"{directory}/{NAMESPACE}"]
 
 
 def _pasta(program: Program, user: str, namespace: str, directory: str, ports: Sequence[PublishedPort]) -> Running:
     """It is ready when it has written its pid, and ends when the link to the namespace goes."""
-    link, pid_file = f"{directory}/{_NAMESPACE}", f"{directory}/{_PID_FILE}"
+    link, pid_file = f"{directory}/{NAMESPACE}", f"{directory}/{_PID_FILE}"
     for path in (link, pid_file):
         if os.path.lexists(path):
             os.unlink(path)
