@@ -87,6 +87,24 @@ def test_signals_are_forwarded(box: Wherry) -> None:
     assert process.returncode == 3
 
 
+def test_what_the_caller_ignores_the_command_does_not(box: Wherry) -> None:
+    """Under nohup(1), or behind the `&` of a script, signals are ignored; a shell could not trap them any more."""
+
+    def ignore() -> None:
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+
+    command = ("sh", "-c", 'trap "echo caught" INT; kill -INT $$; grep SigIgn /proc/self/status')
+    nothing = "caught\nSigIgn:\t0000000000000000\n"
+    for options in ((), ("--init",)):
+        assert run(box, *options, "busybox", *command, preexec_fn=ignore) == nothing
+    container = box.ok("run", "-d", "busybox", "sleep", "100", preexec_fn=ignore).strip()
+    try:
+        assert box.ok("exec", container, *command, preexec_fn=ignore) == nothing
+    finally:
+        box.ok("rm", "-f", container)
+
+
 def test_an_insisting_person_is_let_go(box: Wherry) -> None:
     container = name()
     process = box.popen("run", "--name", container, "busybox", "sh", "-c", 'trap "" INT; echo ready; sleep 60')

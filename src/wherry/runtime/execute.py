@@ -13,8 +13,6 @@ from wherry.runtime import ops
 from wherry.runtime.inside import Inside, Refusal
 
 _DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#: Signals that Python ignores and the command must not.
-_IGNORED = (_signal.SIGPIPE, _signal.SIGXFSZ)
 
 
 def execute(inside: Inside, op: ops.Execute) -> None:
@@ -27,9 +25,16 @@ def execute(inside: Inside, op: ops.Execute) -> None:
         from wherry.runtime import reaper
 
         reaper.run(inside, path, op.args, environment)
-    for number in _IGNORED:
-        _signal.signal(number, _signal.SIG_DFL)
+    ignore_nothing()
     become(inside, path, op.args, environment)
+
+
+def ignore_nothing() -> None:
+    """What this process ignores its command does not: Python's SIGPIPE and SIGXFSZ, and whatever the caller ignored, as
+    under nohup(1) or behind a shell's ``&``.  execve(2) would hand it on, and a shell cannot trap it then."""
+    for number in range(1, _signal.NSIG):
+        if _signal.getsignal(number) == _signal.SIG_IGN:
+            _signal.signal(number, _signal.SIG_DFL)
 
 
 def become(inside: Inside, path: bytes, args: tuple[str, ...], environment: dict[bytes, bytes]) -> None:

@@ -62,8 +62,7 @@ def _be_command(inside: Inside, path: bytes, args: tuple[str, ...], environment:
             os.tcsetpgrp(0, os.getpid())
         except OSError:
             pass  # no terminal
-        for number in (_signal.SIGTTOU, _signal.SIGPIPE, _signal.SIGXFSZ):
-            _signal.signal(number, _signal.SIG_DFL)
+        execute.ignore_nothing()
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         execute.become(inside, path, args, environment)
     except Refusal as error:
