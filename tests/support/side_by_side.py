@@ -65,4 +65,6 @@ def outcome(process: subprocess.Popen[bytes], directory: Path) -> Outcome:
         process.kill()
         raise
     texts = [plain(text.decode(errors="replace"), directory) for text in (out, err)]
+    if "diff" in process.args:  # dockerd lists siblings in the order of a map
+        texts[0] = "".join(sorted(texts[0].splitlines(keepends=True)))
     return Outcome(process.returncode, texts[0], complaint(texts[1]))

@@ -27,7 +27,7 @@ def with_default(engine: Engine, options: ContainerOptions) -> ContainerOptions:
     where there is no program for it."""
     if options.network_mode in ("", "default"):
         mode = NONE if engine.rootless and not _has_user_network(options) else DEFAULT
-        named = tuple([one if one.name else one.replace(name=mode) for one in options.networks])
+        named = tuple([one.replace(name=mode) if one.name in ("", DEFAULT) else one for one in options.networks])
         return options.replace(network_mode=mode, networks=named)
     return options
 
