@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import struct
 import time
 import uuid
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.command import Wherry, wait_for
+from wherry.linux import syscall
 
 
 def run(box: Wherry, *arguments: str, **more: object) -> str:
@@ -93,6 +95,9 @@ def test_what_the_caller_ignores_the_command_does_not(box: Wherry) -> None:
     def ignore() -> None:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
+        ignored = struct.pack("QQQQ", signal.SIG_IGN, 0, 0, 0)  # of what only the C library may set
+        for number in (32, 33):
+            syscall.call("rt_sigaction", number, ignored, None, 8)
 
     command = ("sh", "-c", 'trap "echo caught" INT; kill -INT $$; grep SigIgn /proc/self/status')
     nothing = "caught\nSigIgn:\t0000000000000000\n"

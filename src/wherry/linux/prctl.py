@@ -16,6 +16,7 @@ _SET_CHILD_SUBREAPER = 36
 _SET_NO_NEW_PRIVS = 38
 
 _PIECE = 4096
+_DEFAULT_ACTION = bytes(32)  # struct kernel_sigaction: SIG_DFL, no flags, an empty mask
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _PERSONALITIES = {"LINUX": 0x0000, "LINUX32": 0x0008}
 
@@ -46,6 +47,12 @@ SCHEDULER_FLAGS = {
 def set_parent_death_signal(signal: int) -> None:
     """Be sent ``signal`` when the parent ends (0: nothing)."""
     call("prctl", _SET_PDEATHSIG, signal, 0, 0, 0)
+
+
+def default_reserved_signals() -> None:
+    """What the C library keeps for its threads (signal(7): 32, 33, and 34 of musl) and lets nobody set, to SIG_DFL."""
+    for number in (32, 33, 34):
+        call("rt_sigaction", number, _DEFAULT_ACTION, None, 8)
 
 
 def set_dumpable(dumpable: bool) -> None:

@@ -36,6 +36,7 @@ _COMMON = {
 }
 _X86_64 = {
     "read": 0,
+    "rt_sigaction": 13,
     "clone": 56,
     "fstatfs": 138,
     "personality": 135,
@@ -60,6 +61,7 @@ _X86_64 = {
 }
 _AARCH64 = {
     "read": 63,
+    "rt_sigaction": 134,
     "clone": 220,
     "fstatfs": 44,
     "personality": 92,

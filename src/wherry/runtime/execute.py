@@ -35,6 +35,7 @@ def ignore_nothing() -> None:
     for number in range(1, _signal.NSIG):
         if _signal.getsignal(number) == _signal.SIG_IGN:
             _signal.signal(number, _signal.SIG_DFL)
+    prctl.default_reserved_signals()
 
 
 def become(inside: Inside, path: bytes, args: tuple[str, ...], environment: dict[bytes, bytes]) -> None:
