@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -118,6 +120,21 @@ def test_a_container_that_stays_takes_little_memory(as_root: Wherry) -> None:
     assert monitor_of(as_root, name) == monitor
     as_root.ok("stop", "-t", "0", name)
     assert as_root.ok("wait", name) == "137\n"
+    as_root.ok("rm", name)
+
+
+def test_a_stop_that_runs_out_when_the_monitor_would_rest(as_root: Wherry) -> None:
+    """SIGKILL and the rest are due in the same moment, as with ``stop -t 2`` right after the start."""
+    name, _monitor = resting(as_root, "busybox", "sleep", "300")  # what resting needs is there then
+    as_root.ok("restart", "-t", "0", name)
+    monitor = monitor_of(as_root, name)
+    with as_root.popen("stop", "-t", "1", name) as stop:
+        wait_for(lambda: '"kill"' in as_root.ok("events", "--since", "1m", "--until", "0s", "--format", "json"))
+        os.kill(monitor, signal.SIGSTOP)
+        time.sleep(2.5)  # both are due now
+        os.kill(monitor, signal.SIGCONT)
+        assert stop.wait(10) == 0
+    assert as_root.ok("inspect", "-f", "{{.State.ExitCode}}", name).strip() == "137"
     as_root.ok("rm", name)
 
 

@@ -47,12 +47,15 @@ class Loop:
         self._forget(fd)
 
     def _ring(self) -> float | None:
-        """Call what is due; seconds to the next."""
+        """Call what is due; seconds to the next.
+
+        What is not called yet is still among the alarms: the function before it may keep them for another process.
+        """
         now = monotonic()
-        due = [alarm for alarm in self.alarms if alarm[0] <= now]
-        self.alarms = [alarm for alarm in self.alarms if alarm[0] > now]
-        for _when, function in due:
-            function()
+        for alarm in [alarm for alarm in self.alarms if alarm[0] <= now]:
+            if alarm in self.alarms:
+                self.alarms.remove(alarm)
+                alarm[1]()
         return max(min([when for when, _ in self.alarms]) - now, 0) if self.alarms else None
 
     def _want(self, fd: int, events: int) -> None:

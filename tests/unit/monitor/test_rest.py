@@ -1,4 +1,4 @@
-"""What is told of a monitor that cannot rest."""
+"""When a monitor does not rest, and what is told of one that cannot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 from types import SimpleNamespace
 from typing import Any, cast
 
-from wherry.monitor.rest import _rest
+import pytest
+
+from wherry.monitor.loop import Loop
+from wherry.monitor.rest import _rest, rest_if_possible
 
 
 class Owner:
@@ -31,3 +34,19 @@ def test_what_cannot_be_kept_is_told_once() -> None:
     ((action, attributes),) = owner.notes
     assert action == "rest_failed"
     assert "<lambda>" in attributes["error"]
+
+
+def test_a_monitor_that_is_about_to_do_something_does_not_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does what is due in the same moment get lost."""
+    begun: list[str] = []
+    monkeypatch.setattr("wherry.monitor.rest._rest", lambda _keeper, _finder: begun.append("rest"))
+    monkeypatch.setattr("wherry.precompiled.whole", object)
+    loop = Loop()
+    keeper: Any = SimpleNamespace(supervisor=loop, prepared=True, owner=SimpleNamespace(rest=lambda: None))
+    keeper.rest = lambda: rest_if_possible(keeper)
+    loop.later(0, keeper.rest)
+    loop.later(0, lambda: begun.append("kill"))
+    loop._ring()
+    assert begun == ["kill"]
+    keeper.rest()
+    assert begun == ["kill", "rest"]
