@@ -3,10 +3,10 @@
 This file is compiled anew at every start, so it does no more than find the package.
 """
 
-import os
 import sys
+from posix import _exit, umask
 
-os.umask(os.umask(0o022) | 0o022)  # else others could put code where the interpreter keeps what it compiled
+umask(umask(0o022) | 0o022)  # else others could put code where the interpreter keeps what it compiled
 
 if not __package__:
     root = __file__[: -len("wherry/__main__.py")]
@@ -14,6 +14,10 @@ if not __package__:
     from wherry import precompiled
 
     precompiled.install(root)
+
+    from wherry import fastos
+
+    fastos.install()
 
 from wherry.cli.main import main  # noqa: E402
 
@@ -25,4 +29,4 @@ finally:
         sys.stdout.flush()
         sys.stderr.flush()
     finally:
-        os._exit(status)  # nothing is left to tear down, and doing it costs more than a fork
+        _exit(status)  # nothing is left to tear down, and doing it costs more than a fork

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from source import PACKAGE, ROOT, Module, areas, imports, modules, walk
 
 LEVELS = {
-    "errors": 0, "record": 0, "fastjson": 0, "precompiled": 0,
+    "errors": 0, "record": 0, "fastjson": 0, "fastos": 0, "precompiled": 0,
     "oci": 1, "linux": 1,
     "store": 2,
     "registry": 3, "layers": 3, "rootfs": 3, "container": 3, "network": 3, "runtime": 3,

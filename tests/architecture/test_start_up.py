@@ -16,7 +16,8 @@ SLOW = {
     "yaml", "rich", "urllib3", "isal", "zstandard",
 }  # fmt: skip
 HOT = (
-    "wherry.errors", "wherry.record", "wherry.fastjson", "wherry.oci.reference", "wherry.oci.mount", "wherry.linux",
+    "wherry.errors", "wherry.record", "wherry.fastjson", "wherry.fastos", "wherry.oci.reference", "wherry.oci.mount",
+    "wherry.linux",
     "wherry.store.layout", "wherry.store.db", "wherry.store.images", "wherry.store.containers", "wherry.store.locks",
     "wherry.rootfs.overlay", "wherry.rootfs.erofs", "wherry.rootfs.directories", "wherry.engine.lower",
     "wherry.container", "wherry.runtime", "wherry.monitor", "wherry.engine.paths",

@@ -72,3 +72,27 @@ def test_modules_of_a_run(wherry_as: Callable[..., Wherry], busybox: images.Buil
         assert found == allowed, f"new: {sorted(found - allowed)}; gone: {sorted(allowed - found)}"
     else:  # another version of Python has other modules of its own
         assert {name for name in found - allowed if name.startswith("wherry")} == set()
+
+
+@pytest.mark.needs("root", "busybox")
+def test_a_command_loads_nothing_that_is_slow_of_os(
+    wherry_as: Callable[..., Wherry], busybox: images.Built, tmp_path: Path
+) -> None:
+    wherry = wherry_as()
+    wherry.load(busybox.docker_archive(tmp_path / "image.tar", "busybox:latest"))
+    run = ("run", "--rm", "--network", "none", "busybox", "true")
+    wherry.ok(*run)  # makes caches
+    wherry.ok("run", "-d", "--rm", "--name", "sleeper", "--network", "none", "busybox", "sleep", "1000")
+    for arguments in (run, ("exec", "sleeper", "true"), ("ps",), ("rm", "-f", "sleeper")):
+        python, *options = wherry.argv(*arguments)
+        done = subprocess.run(
+            [python, "-X", "importtime", *options],
+            env=wherry.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+        assert {"wherry.fastos", "wherry.store.db"} <= loaded
+        assert loaded & {"os", "_collections_abc"} == set(), arguments

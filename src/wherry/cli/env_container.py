@@ -54,7 +54,7 @@ def target(call: Call, wanted: str) -> Target:
     from wherry.cli.environments import debian_mirrors, follow_pip
     from wherry.env.use import ready, ready_with
 
-    follow_pip(call.environ())
+    follow_pip(os.environ)
     packages, python = call.get("with", ()), call.get("python", "")
     if packages:
         mirrors = debian_mirrors(call.environ())

@@ -8,7 +8,7 @@ from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
 
     from wherry.cli.main import Call
     from wherry.env.lock import Lock
@@ -68,7 +68,7 @@ def locked_architecture(lock: Lock, platform: str) -> str:
     return wanted or (own if own in lock.architectures else lock.architectures[0])
 
 
-def follow_pip(environ: dict[str, str]) -> None:
+def follow_pip(environ: MutableMapping[str, str]) -> None:
     """Lets uv use the indexes that the environment names for pip, where it names none for uv."""
     if not any(environ.get(name) for name in _INDEXES_OF_UV):
         for theirs, ours in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_EXTRA_INDEX_URL", "UV_INDEX")):

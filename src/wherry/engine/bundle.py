@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from wherry.fastjson import dumps
+from wherry.store.layout import make_private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def runtime_spec(
 def write_bundle(engine: Engine, record: ContainerRecord, spec: Spec) -> str:
     """Write ``config.json`` where runtimes, and the sweep after a crash, find it; gives the directory."""
     bundle = engine.layout.run_container(record.id)
-    os.makedirs(bundle, 0o700, exist_ok=True)
+    make_private(bundle)
     with open(f"{bundle}/config.json", "w", opener=_private) as file:
         file.write(dumps(spec))
     return bundle

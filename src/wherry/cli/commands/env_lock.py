@@ -52,6 +52,7 @@ COMMAND = Command(
 
 def main(call: Call) -> int:
     """Writes the lock; says what changed."""
+    import os
     from pathlib import Path
 
     from wherry.cli.environments import follow_pip
@@ -59,7 +60,7 @@ def main(call: Call) -> int:
     from wherry.env import locking
     from wherry.env.inputs import project
 
-    follow_pip(call.environ())
+    follow_pip(os.environ)
     folder = Path(call.arguments[0] if call.arguments else ".")
     output = Path(call.get("output")) if call.get("output") else project.new_lock_path(folder)
     old = _old(output)
