@@ -293,6 +293,30 @@ def test_a_monitor_that_is_killed_while_it_wakes(eager: Copied, command: str, po
 
 
 @pytest.mark.survival
+@pytest.mark.needs("root", "strace")
+@pytest.mark.parametrize("paused", [False, True], ids=["", "paused-since"])
+def test_a_commit_that_is_killed_lets_its_container_go_on(eager: Copied, paused: bool) -> None:
+    """However long it has paused it, so that its monitor has come to rest; a pause that somebody asked for stays."""
+    name, monitor = resting(eager, "busybox", "sleep", "300")
+    halt = ("-e", "trace=lgetxattr", "-e", "inject=lgetxattr:signal=STOP:when=1")  # it looks what has been changed
+    prefix = ("strace", "-f", "-qq", "-o", "/dev/null", *halt)
+    tracer = Copied(eager.directory, prefix=prefix, package=eager.package).popen("commit", name)
+    wait_for(lambda: _state(eager, name).out == "paused\n")
+    if paused:
+        eager.ok("unpause", name)
+        eager.ok("pause", name)
+    wait_for(lambda: rests(monitor), 60)
+    kill_and_wait(int(Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children").read_text()))
+    tracer.communicate(timeout=60)
+    if paused:
+        assert _state(eager, name).out == "paused\n"
+        eager.ok("unpause", name)
+    wait_for(lambda: _state(eager, name).out == "running\n")
+    assert eager.ok("exec", name, "echo", "fine") == "fine\n"
+    eager.ok("rm", "-f", name)
+
+
+@pytest.mark.survival
 def test_a_resting_monitor_that_is_killed(eager: Copied) -> None:
     name, monitor = resting(eager, "busybox", "sleep", "300")
     kill_and_wait(monitor)

@@ -109,6 +109,8 @@ class Stage:
         called = f"{self.name}-2" if self.verb == "rename" and state(box, f"{self.name}-2") else self.name
         found = state(box, called)
         assert found in ("", *DEFINED)
+        if self.verb == "commit":
+            wait_for(lambda: state(box, called) != "paused")
         box.ok("ps", "-a")  # sweeps
         if self.verb in MENDED:
             wait_for(lambda: box("system", "check", "--repair").code == 0, 10, step=0.2)

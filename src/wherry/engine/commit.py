@@ -13,10 +13,11 @@ from wherry.container import instructions
 from wherry.engine import events, gc, new_image
 from wherry.engine.containers import find, load
 from wherry.engine.diff import changes_of
+from wherry.engine.pause import held
 from wherry.engine.roots import upper_directory, upper_ids
 from wherry.engine.times import rfc3339
 from wherry.engine.unpack import in_store
-from wherry.errors import Conflict, InvalidArgument, NotFound, NotSupported, WherryError
+from wherry.errors import InvalidArgument, NotFound, WherryError
 from wherry.layers.diff import diff
 from wherry.oci import reference as references
 from wherry.oci.manifest import DOCKER_MANIFEST, Manifest, parse_manifest
@@ -76,38 +77,21 @@ def commit(engine: Engine, name: str, options: CommitOptions) -> Committed:
     record = load(row)
     base = _base(engine, record)
     settings = instructions.apply(_merged(_settings(record.options, base), dict(options.config)), options.changes)
-    paused = _pause(engine, record.id) if row.status == "running" and options.pause else None
 
     def work() -> str:
         with adding(engine.layout):
             gc.sweep(engine)
             return _commit(engine, record, base, settings, options, target)
 
-    try:
-        image_id = in_store(engine, work)
-    except WherryError:
-        gc.collect(engine)
-        raise
-    finally:
-        if paused:
-            from wherry.engine.pause import unpause
-
-            unpause(engine, record.id)
+    with held(engine, row, wanted=options.pause) as paused:
+        try:
+            image_id = in_store(engine, work)
+        except WherryError:
+            gc.collect(engine)
+            raise
     more = {"comment": options.message, "imageID": image_id, "imageRef": target.familiar() if target else ""}
     events.of_container(engine.db, record, "commit", **more)
-    return Committed(image_id, paused is not False)
-
-
-def _pause(engine: Engine, identity: str) -> bool:
-    from wherry.engine.pause import pause
-
-    try:
-        pause(engine, identity)
-    except NotSupported:
-        return False  # this user has no freezer
-    except Conflict:
-        return find(engine, identity).status == "paused"
-    return True
+    return Committed(image_id, paused)
 
 
 def _base(engine: Engine, record: ContainerRecord) -> ImageRow:

@@ -47,20 +47,28 @@ def call_monitor(engine: Engine, row: ContainerRow) -> Call | None:
 
 def ask(engine: Engine, row: ContainerRow, message: dict[str, Any]) -> bool:
     """Have a monitor carry out a command; False when the container has ended.  Raises what the monitor says."""
+    call = begin(engine, row, message)
+    if call is not None:
+        call.channel.close()
+    return call is not None
+
+
+def begin(engine: Engine, row: ContainerRow, message: dict[str, Any]) -> Call | None:
+    """`ask`, and the conversation, which goes on until the caller ends it."""
     while True:
         call = call_monitor(engine, row)
         if call is None:
-            return False
-        with call:
-            call.say(message)
-            answer = call.hear()
+            return None
+        call.say(message)
+        answer = call.hear()
+        if answer is not None and "done" in answer:
+            return call
+        call.channel.close()
         if answer is not None and answer.get("restarting"):
             continue  # it ended before its monitor heard of us, and goes on
         if answer is None or "exited" in answer:
-            return False
-        if "error" in answer:
-            raise_error(answer)
-        return True
+            return None
+        raise_error(answer)
 
 
 def kill_row(engine: Engine, row: ContainerRow) -> None:

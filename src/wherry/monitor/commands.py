@@ -27,17 +27,20 @@ def obey(message: dict[str, Any], process: AnyProcess, owner: Owner, supervisor:
     """
     try:
         if "signal" in message:
-            _signal_it(int(message["signal"]), process, owner)
+            _signal_it(int(message["signal"]), process, owner, supervisor)
         elif "resize" in message:
             _resize(process, owner, *message["resize"])
         elif "stop" in message:
             _stop(message["stop"], process, owner, supervisor)
         elif "pause" in message:
             _pause(process, owner)
+            supervisor.holder = message["client"] if message.get("hold") else -1
+        elif message.get("hold") and supervisor.holder != message["client"]:
+            return _DONE  # somebody has ended that pause, and it is another one that may be in force
         elif "unpause" in message:
             if not owner.is_paused:
                 raise Conflict("the container is not paused")
-            _thaw(process, owner)
+            _thaw(process, owner, supervisor)
         elif "changed" in message and message["changed"] in supervisor.changes:
             supervisor.changes[message["changed"]]()
         elif "update" in message:
@@ -69,12 +72,12 @@ def obey_waiting(message: dict[str, Any], owner: Owner, give_up: Callable[[], No
     return _DONE
 
 
-def _signal_it(number: int, process: AnyProcess, owner: Owner) -> None:
+def _signal_it(number: int, process: AnyProcess, owner: Owner, supervisor: Supervisor) -> None:
     owner.stopping(number)
     process.kill(number)
     owner.note("kill", signal=str(number))
     if number == _signal.SIGKILL:
-        _thaw(process, owner)
+        _thaw(process, owner, supervisor)
 
 
 def _stop(request: dict[str, Any], process: AnyProcess, owner: Owner, supervisor: Supervisor) -> None:
@@ -87,7 +90,7 @@ def _stop(request: dict[str, Any], process: AnyProcess, owner: Owner, supervisor
         owner.note("kill", signal=str(number))
 
     send(number)
-    _thaw(process, owner)
+    _thaw(process, owner, supervisor)
     if timeout >= 0 and number != _signal.SIGKILL:
         supervisor.later(timeout, lambda: send(_signal.SIGKILL))
 
@@ -121,7 +124,8 @@ def _pause(process: AnyProcess, owner: Owner) -> None:
         raise
 
 
-def _thaw(process: AnyProcess, owner: Owner) -> None:
+def _thaw(process: AnyProcess, owner: Owner, supervisor: Supervisor) -> None:
+    supervisor.holder = -1
     if owner.is_paused and process.cgroup is not None:
         process.cgroup.thaw()
         owner.paused(False)

@@ -18,12 +18,14 @@ READ, WRITE, GONE = select.EPOLLIN, select.EPOLLOUT, select.EPOLLHUP | select.EP
 
 class Loop:
     """``alarms`` are (when by the monotonic clock, function), ``others`` the functions of descriptors that are not of
-    the container's streams, ``changes`` what somebody else may change and who is to be told."""
+    the container's streams, ``changes`` what somebody else may change and who is to be told, ``holder`` the client with
+    whose going the container's pause ends, or -1."""
 
     def __init__(self) -> None:
         self.alarms: list[tuple[float, Callable[[], object]]] = []
         self.others: dict[int, Callable[[], object]] = {}
         self.changes: dict[str, Callable[[], object]] = {}
+        self.holder = -1
         self._epoll = select.epoll()
         self._interest: dict[int, int] = {}  # what is watched for
         self._fixed: dict[int, int] = {}  # the part of it that is not of clients

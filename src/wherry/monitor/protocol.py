@@ -8,7 +8,8 @@ A client first says what it wants: ``{"attach": {"stdin": bool, "stdout": bool, 
 true}``, and is told ``{"started": pid}``.  Any client may give commands: ``{"signal": n}``, ``{"resize": [rows,
 columns]}``, ``{"stop": {"signal": n, "timeout": seconds, "keep": bool, "shutdown": bool}}`` (SIGKILL after
 ``timeout``, never when that is negative; ``keep``: it is going to be started again; ``shutdown``: nobody asked, the
-machine goes down), ``{"pause": true}``, ``{"unpause": true}``, ``{"update": {"record": text, "resources": {}}}``; one
+machine goes down), ``{"pause": true, "hold": bool}`` (``hold``: until this client goes), ``{"unpause": true, "hold":
+bool}`` (``hold``: if this client's pause is still in force), ``{"update": {"record": text, "resources": {}}}``; one
 that is not attached gets an answer to each, ``{"done": true}`` or what `describe_error` makes of an error.  In the end
 every client is told ``{"exited": status, "oom_killed": bool, "restarting": bool}``: with ``restarting``, the monitor is
 going to start the container again and listens for new clients meanwhile.

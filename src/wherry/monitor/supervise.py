@@ -93,6 +93,7 @@ class Supervisor(Loop):
             "peers": [peer.values() for peer in self._peers.values()],
             "others": list(self.others),
             "alarms": [when for when, _function in self.alarms],
+            "holder": self.holder,
         }
 
     @classmethod
@@ -115,7 +116,7 @@ class Supervisor(Loop):
             listener=listener,
             stdin_once=values["stdin_once"],
         )
-        made._stdin_ended = values["stdin_ended"]
+        made._stdin_ended, made.holder = values["stdin_ended"], values["holder"]
         made._to_stdin += values["to_stdin"]
         made._welcome = values["welcome"]
         for one in values["peers"]:
@@ -309,14 +310,11 @@ class Supervisor(Loop):
                 return
             self._changed.add(peer)
         if peer.leaving and not peer.pending:
-            self._leave(peer)
-
-    def _leave(self, peer: Peer) -> None:
-        try:
-            peer.socket.shutdown(_socket.SHUT_RD)  # wakes a client that is still writing
-        except OSError:
-            pass  # it has gone already
-        self._drop(peer)
+            try:
+                peer.socket.shutdown(_socket.SHUT_RD)  # wakes a client that is still writing
+            except OSError:
+                pass  # it has gone already
+            self._drop(peer)
 
     def _read(self, peer: Peer) -> None:
         try:
@@ -345,7 +343,7 @@ class Supervisor(Loop):
         elif "wait" in message:
             self._tell(peer, self._welcome)
         else:
-            answer = self._on_control(message)
+            answer = self._on_control({**message, "client": peer.fd} if "hold" in message else message)
             if answer is not None and not peer.attached:
                 self._tell(peer, answer)
 
@@ -397,3 +395,5 @@ class Supervisor(Loop):
         peer.pending.clear()
         if peer.stdin:
             self._end_stdin()
+        if peer.fd == self.holder:
+            self._on_control({"unpause": True})
