@@ -112,7 +112,7 @@ def test_frozen_processes_that_nobody_watches(wherry_as: Callable[..., Wherry], 
     kill_and_wait(parent_of(pid))
     if lost:
         shutil.rmtree(box.run_root / "containers" / container)
-        box.ok("ps", "-a")
+        execute(box, "UPDATE containers SET status = 'exited' WHERE name = 'one'")
         repaired(box, f"control group of a container that does not run: {container}")
     else:
         repaired(box, "container one is said to be paused, but its monitor is gone")
@@ -123,18 +123,24 @@ def test_frozen_processes_that_nobody_watches(wherry_as: Callable[..., Wherry], 
 
 
 @pytest.mark.needs("root")
-@pytest.mark.parametrize("command", ["ps -a", "rm -f one", "start one", "stop one", "system prune -f"])
+@pytest.mark.parametrize("command", ["ps -a", "rm -f one", "start one", "stop one", "system prune -f", "rm -f lost"])
 def test_what_uses_a_frozen_container_next_ends_it(wherry_as: Callable[..., Wherry], command: str) -> None:
+    """With the run root ``lost`` too, and then its control group is where the container's options say."""
     box = wherry_as()
     box.load(images.busybox().docker_archive(box.directory / "image.tar", "busybox:latest"))
-    box.ok("run", "-d", "--name", "one", "busybox", "sleep", "60")
-    pid = int(box.ok("inspect", "-f", "{{.State.Pid}}", "one"))
-    box.ok("pause", "one")
+    name = command.split()[-1] if "lost" in command else "one"
+    parent = f"/{box.directory.name}" if name == "lost" else ""
+    box.ok("run", "-d", "--cgroup-parent", parent, "--name", name, "busybox", "sleep", "60")
+    pid = int(box.ok("inspect", "-f", "{{.State.Pid}}", name))
+    box.ok("pause", name)
     kill_and_wait(parent_of(pid))
+    if name == "lost":
+        shutil.rmtree(box.run_root)
     box.ok(*command.split())
     wait_for(lambda: not leaks.alive(pid))
     assert box.ok("system", "check") == ""
-    box("rm", "-f", "one")
+    box("rm", "-f", name)
+    leaks.remove_cgroups(parent[1:] or "none")
 
 
 def parent_of(pid: int) -> int:

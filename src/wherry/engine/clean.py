@@ -38,8 +38,11 @@ def remove_container_files(engine: Engine, record: ContainerRecord) -> None:
         remove_unused(engine, names)
 
 
-def remove_group(engine: Engine, identity: str) -> None:
-    """Kill what is left in a container's control group, which its bundle names, and remove it."""
+def remove_group(engine: Engine, identity: str, parent: str | None = None) -> None:
+    """Kill what is left in a container's control group, which its bundle names, and remove it.
+
+    ``parent``: it did run, and its group is below this one, or with "" in its usual place, if the bundle is lost.
+    """
     from wherry.fastjson import JSONError, loads
     from wherry.linux import cgroup
 
@@ -47,10 +50,12 @@ def remove_group(engine: Engine, identity: str) -> None:
         with open(f"{engine.layout.run_container(identity)}/config.json") as file:
             path = loads(file.read())["linux"]["cgroupsPath"]
     except FileNotFoundError:
-        return  # it was never started
+        if parent is None:
+            return  # it was never started
+        path = f"{parent or '/wherry'}/{identity}"
     except (OSError, JSONError, KeyError, TypeError):
-        path = f"/wherry/{identity}"  # half written: it is where it is by default
-    group = cgroup.open_cgroup(engine.host.cgroups, path)
+        path = f"{parent or '/wherry'}/{identity}"  # half written: it is where it is by default
+    group = cgroup.find(engine.host.cgroups, path, delegated=engine.rootless)
     group.kill()
     group.remove()
 

@@ -174,6 +174,7 @@ def bury(engine: Engine, row: ContainerRow) -> None:
     from wherry.engine.network import undo
 
     undo(engine, row.id)
+    remove_group(engine, row.id, record.options.cgroup_parent)
     if record.mounts:
         from wherry.engine import local_driver
 
@@ -184,7 +185,6 @@ def bury(engine: Engine, row: ContainerRow) -> None:
             events.forget_container(engine.db, record)
         remove_container_files(engine, record)
         return
-    remove_group(engine, row.id)
     with engine.db.transaction():
         containers.update(engine.db, row.id, **end)
         events.of_container(engine.db, record, "die", exitCode=str(code))

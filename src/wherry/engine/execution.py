@@ -207,8 +207,4 @@ class Execution:
 
 def cgroup_of(engine: Engine, spec: dict[str, Any]) -> Cgroup:
     """The container's group; one without directories where this user may make none."""
-    layout, path = engine.host.cgroups, str(spec["linux"]["cgroupsPath"])
-    if engine.rootless:
-        base = layout.delegated()
-        path = base.rstrip("/") + path if base is not None else ""
-    return cgroups.open_cgroup(layout, path)
+    return cgroups.find(engine.host.cgroups, str(spec["linux"]["cgroupsPath"]), delegated=engine.rootless)

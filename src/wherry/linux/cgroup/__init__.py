@@ -16,6 +16,6 @@ from __future__ import annotations
 
 from wherry.linux.cgroup.group import Cgroup
 from wherry.linux.cgroup.layout import Layout, detect, slice_path
-from wherry.linux.cgroup.make import create, open_cgroup
+from wherry.linux.cgroup.make import create, find, open_cgroup
 
-__all__ = ["Cgroup", "Layout", "create", "detect", "open_cgroup", "slice_path"]
+__all__ = ["Cgroup", "Layout", "create", "detect", "find", "open_cgroup", "slice_path"]

@@ -70,6 +70,12 @@ def open_cgroup(layout: Layout, path: str) -> Cgroup:
     return Cgroup(layout, path, mounts, layout.unified if os.path.isdir(layout.unified + path) else "")
 
 
+def find(layout: Layout, path: str, *, delegated: bool) -> Cgroup:
+    """The same by the path that `create` was given; ``delegated``: by a user who is not root."""
+    base = layout.delegated() if delegated else ""
+    return open_cgroup(layout, "" if base is None else base.rstrip("/") + normal_path(path))
+
+
 def _make(layout: Layout, path: str) -> Cgroup:
     """The directories, or a group without a path where this user may make none."""
     mounts = layout.hierarchies() if os.geteuid() == 0 else ()
