@@ -220,6 +220,34 @@ def test_names_and_rules_of_networks(eager: Copied) -> None:
     eager.ok("network", "rm", "calm")
 
 
+def test_what_others_do_to_rules_wakes_nobody(eager: Copied) -> None:
+    """Neither another program, nor the containers and networks that come and go; but for very large changes, which some
+    test may make just then."""
+    name, monitor = resting(eager, "busybox", "sleep", "300")
+    own = f"wt-{os.getpid()}"
+
+    def is_left_alone() -> bool:
+        before = naps(monitor)
+        eager.ok("network", "create", "coming")
+        for change in (
+            f"add table ip {own}; add chain ip {own} c; add rule ip {own} c accept",
+            f"delete table ip {own}",
+        ):
+            subprocess.run(["nft", change], check=True)
+        eager.ok("run", "--rm", "--network", "coming", "-p", "127.0.0.1::80", "busybox", "true")
+        eager.ok("network", "rm", "coming")
+        return naps(monitor) == before
+
+    wait_for(is_left_alone)
+    eager.ok("rm", "-f", name)
+
+
+def naps(pid: int) -> int:
+    """How often it has begun to wait."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)$", status, re.M)[1])  # type: ignore[index]
+
+
 def _rules() -> str:
     return subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
 

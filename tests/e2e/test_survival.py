@@ -169,8 +169,8 @@ def is_settled(box: Wherry, *gone: str) -> None:
     except AssertionError:
         raise AssertionError(wrong()) from None
     known = set(box.ok("ps", "-a", "-q", "--no-trunc").split())
-    for parent in (box.root / "containers", box.run_root / "containers"):
-        assert not parent.exists() or set(os.listdir(parent)) <= known
+    for parent in (box.root / "containers", box.run_root / "containers"):  # a monitor may still be clearing up
+        wait_for(lambda at=parent: not at.exists() or set(os.listdir(at)) <= known, 10)  # type: ignore[misc]
     for container in gone:
         assert leaks.cgroups_of({container}) == []
 

@@ -15,7 +15,7 @@ import pytest
 
 from support.bundle import PYTHON
 from support.netns import Namespace, several
-from wherry.network.firewall import Firewall, RulesWatch, obstacles
+from wherry.network.firewall import Firewall, obstacles
 from wherry.network.model import Network, PublishedPort, Subnet
 
 pytestmark = pytest.mark.needs("root", "nft")
@@ -360,12 +360,13 @@ def test_who_may_not_is_told() -> None:
     assert done.stdout == "changing the host's firewall needs CAP_NET_ADMIN\n"
 
 
-def test_who_deletes_rules_is_noticed_at_once(fresh: Namespace) -> None:
-    """And nobody else: what containers do all day wakes no other container."""
-    firewall = Firewall("wherry")
+@pytest.mark.parametrize("table", ["wherry", "wherry-01234567"])
+def test_who_deletes_rules_is_noticed_at_once(fresh: Namespace, table: str) -> None:
+    """And nobody else: what containers and other programs do all day wakes no container."""
+    firewall = Firewall(table)
     fresh.call(lambda: firewall.rebuild(NETWORKS, []))
     seen: list[bool] = []
-    watch = fresh.call(lambda: RulesWatch(lambda: seen.append(True)))
+    watch = fresh.call(lambda: firewall.watch(lambda: seen.append(True)))
     try:
 
         def woken(seconds: float) -> bool:
@@ -374,14 +375,27 @@ def test_who_deletes_rules_is_noticed_at_once(fresh: Namespace) -> None:
         mine = port("0.0.0.0", 8080, "172.30.0.2")
         assert fresh.call(lambda: firewall.up(RED, [mine]))
         fresh.call(lambda: firewall.withdraw(RED, [mine]))
-        fresh.run("nft", "add table ip other; add chain ip other c { type filter hook input priority 0; }")
-        fresh.run("nft", "add rule ip other c accept; add set ip other s { type ipv4_addr; }")
+        fresh.call(lambda: firewall.rebuild(NETWORKS, []))
+        fresh.call(lambda: firewall.remove(RED))
+        other = "add table ip other; add chain ip other c { type filter hook input priority 0; }; add rule ip other c"
+        for name in ("other", "wherry-012345678", "wherr", "wherry-0"):
+            fresh.run("nft", f"{other} accept; add set ip other s {{ type ipv4_addr; }}".replace("other", name))
+            fresh.run("nft", f"flush chain ip {name} c; delete set ip {name} s; delete table ip {name}")
         assert not woken(0)
-        for change in ("delete table ip other", "flush table inet wherry", "flush ruleset"):
+        many = "".join(f"add table ip t{number}; " for number in range(9))
+        for change in (
+            f"flush table inet {table}",
+            f"delete chain inet {table} x",
+            f"add table ip other; add chain ip other c; delete table inet {table}",
+            "flush ruleset",
+        ):
+            fresh.call(lambda: firewall.rebuild(NETWORKS, []))
+            fresh.run("nft", f"{many} add chain inet {table} x")
+            assert not woken(0)
             fresh.run("nft", change)
             assert woken(10), change
             watch.look()
             assert not woken(0)
-        assert len(seen) == 3
+        assert len(seen) == 4
     finally:
         watch.close()

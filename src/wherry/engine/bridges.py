@@ -16,7 +16,6 @@ import time
 
 from wherry.engine.places import DEFAULT, has_idle_bridge
 from wherry.errors import Forbidden, NotFound, NotSupported, WherryError
-from wherry.linux import links
 from wherry.linux.netlink import Socket
 from wherry.network import bridge
 from wherry.network.firewall import Firewall, table_name
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ROOT = "/var/lib/wherry"
 CHILDREN = ("macvlan", "ipvlan")  # the drivers whose interfaces lie on one of the host's
-_HOST_LOCK = "/run/wherry-networks.lock"  # whoever chooses subnets, in whatever store
+_HOST_LOCK = "/run/wherry-networks.lock"  # `host_lock`, of whatever store
 
 
 def save(engine: Engine, network: Network) -> None:
@@ -63,7 +62,7 @@ class hold:  # noqa: N801 - read as a verb: `with hold(engine, ids) as networks`
                 self._lock.acquire()
                 try:
                     found = self._load()
-                    missing = [one for one in found.values() if not _is_ready(host, one)]
+                    missing = [one for one in found.values() if not _is_ready(self._engine, host, one)]
                 except BaseException:
                     self._lock.release()
                     raise
@@ -87,10 +86,14 @@ class hold:  # noqa: N801 - read as a verb: `with hold(engine, ids) as networks`
         self._lock.release()
 
 
-def _is_ready(host: Socket, network: Network) -> bool:
+def _is_ready(engine: Engine, host: Socket, network: Network) -> bool:
     if network.driver == "bridge":
         return bool(network.bridge and network.subnets and bridge.is_up(host, network))
-    return network.driver not in CHILDREN or links.find(host, network.lower) is not None
+    if network.driver not in CHILDREN:
+        return True
+    from wherry.engine import parents
+
+    return parents.is_ready(engine, host, network)
 
 
 def bring_up(engine: Engine, host: Socket, network_id: str) -> Network:
@@ -100,10 +103,11 @@ def bring_up(engine: Engine, host: Socket, network_id: str) -> Network:
     subnet is.
     """
     network = from_row(networks.find(engine.db, network_id))
-    if _is_ready(host, network):
+    if _is_ready(engine, host, network):
         return network
     if network.driver != "bridge":
-        make(engine, host, network)
+        with host_lock(engine):
+            make(engine, host, network)
         return network
     if network.name == DEFAULT:
         network = _default(engine, network)
@@ -123,9 +127,9 @@ def bring_up(engine: Engine, host: Socket, network_id: str) -> Network:
 def make(engine: Engine, host: Socket, network: Network) -> None:
     """Make what a network has on the host: a bridge whose subnets are known to be free, or the parent of interfaces."""
     if network.driver != "bridge":
-        from wherry.network import parent
+        from wherry.engine import parents
 
-        parent.make(host, network, parent_label(engine))
+        parents.make(engine, host, network)
         return
     bridge.forward(_marker(engine), ipv6=network.enable_ipv6)
     bridge.make(host, network)
@@ -138,20 +142,10 @@ def remove(engine: Engine, host: Socket, network: Network) -> None:
         firewall(engine).remove(network)
         if not networks.in_use(engine.db):
             rebuild(engine)
-    elif network.lower not in parents(engine):
-        from wherry.network import parent
+    elif network.driver in CHILDREN:
+        from wherry.engine import parents
 
-        parent.remove(host, network.lower, parent_label(engine))
-
-
-def parents(engine: Engine) -> set[str]:
-    """The interfaces of the host that this store's macvlan and ipvlan networks lie on."""
-    return {one.lower for one in map(from_row, networks.list_all(engine.db)) if one.driver in CHILDREN}
-
-
-def parent_label(engine: Engine) -> str:
-    """What is noted on interfaces that were made for this store's networks to lie on."""
-    return f"{table_name(engine.paths.root)} network"
+        parents.remove(engine, host, network.lower)
 
 
 def default_name(engine: Engine, network: Network) -> str:
@@ -218,8 +212,8 @@ def subnets_of(engine: Engine, *, without: str = "") -> list[str]:
 
 
 def host_lock(engine: Engine) -> Lock:
-    """The lock of whoever chooses subnets on this host; of somebody who is not root, for this store, whose bridges are
-    not the host's."""
+    """The lock of whoever chooses subnets on this host, or notes whose a parent is; of somebody who is not root, for
+    this store, whose bridges are not the host's."""
     return Lock(f"{engine.layout.locks}/subnets" if engine.rootless else _HOST_LOCK)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 
-from wherry.engine import bridges, connections
+from wherry.engine import bridges, connections, parents
 from wherry.engine.containers import ALIVE, monitor_lock
 from wherry.engine.problem import Problem
 from wherry.errors import Forbidden, NotSupported
 from wherry.linux import links
 from wherry.linux.netlink import Socket
 from wherry.network.model import from_row
-from wherry.network.parent import remove as remove_parent
 from wherry.store import containers
 from wherry.store import networks as store_networks
 
@@ -121,7 +120,7 @@ def networks(engine: Engine) -> Iterator[Problem]:
         unknown = _unknown(engine)
     for name in unknown:
         yield Problem(f"rules of a network that is gone: {name}", _remove_network, (engine, name))
-    for name in _forgotten_parents(engine):
+    for name in parents.forgotten(engine):
         yield Problem(f"the interface of a network that is gone: {name}", _remove_parent, (engine, name))
 
 
@@ -148,15 +147,6 @@ def _remove_network(engine: Engine, name: str) -> None:
             bridges.rebuild(engine)
 
 
-def _forgotten_parents(engine: Engine) -> list[str]:
-    """Interfaces that were made for networks of macvlan and ipvlan, and that no network lies on."""
-    with bridges.alone(engine), Socket() as host:
-        label = bridges.parent_label(engine)
-        found = {link.name for link in links.links(host) if link.alias == label}
-        return sorted(found - bridges.parents(engine))
-
-
 def _remove_parent(engine: Engine, name: str) -> None:
     with bridges.alone(engine), Socket() as host:
-        if name not in bridges.parents(engine):
-            remove_parent(host, name, bridges.parent_label(engine))
+        parents.remove(engine, host, name)

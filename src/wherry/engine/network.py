@@ -17,7 +17,6 @@ from wherry.errors import Conflict, NotFound, WherryError
 from wherry.linux.netlink import Socket
 from wherry.network import addresses, endpoint, ports
 from wherry.network.endpoint import Place
-from wherry.network.firewall import RulesWatch
 from wherry.network.model import (
     Endpoint,
     Network,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
     from wherry.monitor.ondemand import OnDemand
     from wherry.monitor.supervise import Supervisor
+    from wherry.network.firewall import RulesWatch
     from wherry.network.model import EndpointSettings
     from wherry.network.ports import Held, Wanted
     from wherry.runtime.child import Child
@@ -127,7 +127,7 @@ class Sandbox:
     def _watch_rules(self) -> None:
         """Networks without a bridge have none."""
         if self._watched is None and self._supervisor is not None and any(one.bridge for one in self.networks):
-            self._watched = RulesWatch(self._restore_rules)
+            self._watched = bridges.firewall(self._engine).watch(self._restore_rules)
             self._supervisor.watch(self._watched.fd, self._watched.look)
 
     def _restore_rules(self) -> None:

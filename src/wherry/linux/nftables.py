@@ -7,6 +7,7 @@ expressions of `wherry.linux.nftables_rules`.  Names are the kernel's, at most 2
 from __future__ import annotations
 
 import _socket
+import os
 from _struct import pack, unpack_from
 from errno import ENOENT
 from sys import byteorder
@@ -54,7 +55,12 @@ _BATCH_BEGIN, _BATCH_END = 16, 17
 _RESOURCE = 0x0A00 if byteorder == "little" else 0x000A  # nf_tables', most significant byte first
 _MOST_ELEMENTS = 300  # in one message: an attribute has at most 65,535 bytes
 _SO_ATTACH_FILTER, _GROUPS = 26, 1 << 6  # the group NFNLGRP_NFTABLES alone
-_BPF_LOAD_HALF, _BPF_JUMP_EQUAL, _BPF_RETURN = 0x28, 0x15, 0x06  # linux/filter.h
+_BPF_LOAD_WORD, _BPF_LOAD_WORD_AT, _BPF_LOAD_HALF_AT, _BPF_LOAD_BYTE_AT = 0x20, 0x40, 0x48, 0x50  # linux/filter.h
+_BPF_LOAD_X, _BPF_TO_X, _BPF_TO_X_NUMBER, _BPF_STORE, _BPF_JUMP_EQUAL, _BPF_RETURN = 0x61, 0x07, 0x01, 0x02, 0x15, 0x06
+_BPF_ADD_X, _BPF_AND, _BPF_SHIFT_LEFT = 0x0C, 0x54, 0x64
+_NAME_AT, _ALL, _MOST_STEPS = 24, 0xFFFFFFFF, 256
+_PORT_TRIES = 3
+_PORT = 0x5748 << 16  # of our own sockets, which change rules; no process has such an id, which ports usually are
 _INTERVAL, _MAP = 4, 8
 _INTERVAL_END = 1
 _HOST_ORDER = pack("=BBI", 0, 4, 1)  # for nft(8): keys are in the host's order of bytes (libnftnl's udata)
@@ -230,6 +236,12 @@ class Connection(Socket):
 
     def __init__(self) -> None:
         super().__init__(_NETFILTER)
+        for _ in range(_PORT_TRIES):
+            try:
+                self._socket.bind((_PORT | int.from_bytes(os.urandom(2), "big"), 0))
+                return
+            except OSError:
+                continue  # somebody has this one; in the end the kernel chooses, and others look at what we change
 
     def commit(self, batch: Batch) -> None:
         """Carry out a transaction; an empty one is nothing.  Raises `NetlinkFailure` with its first error."""
@@ -277,11 +289,13 @@ def _parse_element(data: bytes) -> Element:
     return Element(key, value.get(1, b""), string(chain), bool(flags & _INTERVAL_END))
 
 
-def deletions() -> _socket.socket:
-    """A socket that becomes readable when somebody deletes tables, chains or rules; it does not block.
+def deletions(table: str) -> _socket.socket:
+    """A socket that becomes readable when somebody else than us deletes this table, or chains, rules or sets in it; it
+    does not block.
 
-    The kernel tells of a transaction in one message or several, of which the first is what a filter (bpf, in
-    socket(7)) can look at.
+    The kernel tells of a transaction in messages, one after another in one packet or several, each of which begins with
+    its table's name.  A filter (bpf, in socket(7)) looks at as many of a packet's as it has room for, and lets the
+    packet through if there are more.
     """
     try:
         kind = _socket.SOCK_RAW | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
@@ -289,20 +303,62 @@ def deletions() -> _socket.socket:
     except OSError as error:
         raise SystemFailure("watch the rules of the firewall", "socket", error.errno or 0) from None
     try:
-        wanted = [_SUBSYSTEM | kind for kind in (_DELTABLE, _DELCHAIN, _DELRULE, _DELSET)]
-        steps = [(_BPF_LOAD_HALF, 0, 0, 4)]  # the type; two bytes are loaded most significant first
-        for left, kind in enumerate(reversed(wanted)):
-            equal = (_BPF_JUMP_EQUAL, left, int(left == 0), int.from_bytes(pack("=H", kind), "big"))
-            steps.insert(1, equal)
-        steps += [(_BPF_RETURN, 0, 0, 0xFFFFFFFF), (_BPF_RETURN, 0, 0, 0)]
-        program = b"".join([pack("=HBBI", *step) for step in steps])
+        program = _filter(table)
         address = fill_scratch(program)
-        socket.setsockopt(_socket.SOL_SOCKET, _SO_ATTACH_FILTER, pack("@HP", len(steps), address))
+        socket.setsockopt(_socket.SOL_SOCKET, _SO_ATTACH_FILTER, pack("@HP", len(program) // 8, address))
         socket.bind((0, _GROUPS))
     except OSError as error:
         socket.close()
         raise SystemFailure("watch the rules of the firewall", "setsockopt", error.errno or 0) from None
     return socket
+
+
+def _filter(table: str) -> bytes:
+    """The program (linux/filter.h).  X is where a message begins; a load from beyond the packet ends it with 0.
+
+    Loads are most significant byte first, the kernel's numbers in messages in the host's order.
+    """
+    low, high = (0, 1) if byteorder == "little" else (3, 2)  # the bytes of a message's length
+    name = table.encode() + b"\0"
+    name += bytes(-len(name) % 4)
+    tests: list[tuple[int, int, int]] = []  # what is loaded, from where, and what it is to be
+    for at in range(0, len(name), 4):
+        tests.append((_BPF_LOAD_WORD_AT, _NAME_AT + at, int.from_bytes(name[at : at + 4], "big")))
+    go_on = 2 * len(tests) + 1
+    steps = [(_BPF_LOAD_HALF_AT, 0, 0, 4)]  # the type
+    kinds = [_SUBSYSTEM | kind for kind in (_DELTABLE, _DELCHAIN, _DELRULE, _DELSET)]
+    for left, kind in zip((3, 2, 1, 0), kinds, strict=True):
+        steps.append((_BPF_JUMP_EQUAL, left, 0 if left else go_on, _as_loaded("=H", kind)))
+    for left, (load, at, value) in enumerate(tests):
+        steps += [(load, 0, 0, at), (_BPF_JUMP_EQUAL, 0, go_on - 2 * left - 2, value)]
+    steps += [
+        (_BPF_RETURN, 0, 0, _ALL),
+        (_BPF_LOAD_BYTE_AT, 0, 0, high),  # the next message: X += length
+        (_BPF_SHIFT_LEFT, 0, 0, 8),
+        (_BPF_ADD_X, 0, 0, 0),
+        (_BPF_STORE, 0, 0, 0),
+        (_BPF_LOAD_BYTE_AT, 0, 0, low),
+        (_BPF_LOAD_X, 0, 0, 0),
+        (_BPF_ADD_X, 0, 0, 0),
+        (_BPF_TO_X, 0, 0, 0),
+    ]
+    first = [
+        (_BPF_LOAD_WORD, 0, 0, 12),  # whose transaction it is
+        (_BPF_AND, 0, 0, _as_loaded("=I", 0xFFFF << 16)),
+        (_BPF_JUMP_EQUAL, 0, 1, _as_loaded("=I", _PORT)),
+        (_BPF_RETURN, 0, 0, 0),
+        (_BPF_TO_X_NUMBER, 0, 0, 0),
+    ]
+    count = (_MOST_STEPS - len(first) - 1) // len(steps)
+    return _packed(first) + _packed(steps) * count + _packed([(_BPF_RETURN, 0, 0, _ALL)])
+
+
+def _packed(steps: list[tuple[int, int, int, int]]) -> bytes:
+    return b"".join([pack("=HBBI", *step) for step in steps])
+
+
+def _as_loaded(form: str, number: int) -> int:
+    return int.from_bytes(pack(form, number), "big")
 
 
 def drain(socket: _socket.socket) -> None:

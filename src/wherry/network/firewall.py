@@ -78,6 +78,10 @@ class Firewall:
         except SystemFailure as error:
             raise _failure(error) from None
 
+    def watch(self, restore: Callable[[], None]) -> RulesWatch:
+        """Look out for whoever else deletes rules."""
+        return RulesWatch(self._table, restore)
+
     def bridges(self) -> list[str]:
         """The bridges of the networks that have rules."""
         try:
@@ -160,15 +164,15 @@ class Firewall:
 
 
 class RulesWatch:
-    """Looks out for whoever deletes rules: ``look`` is to be called when ``fd`` is readable.
+    """Looks out for whoever deletes rules of a table: ``look`` is to be called when ``fd`` is readable.
 
-    Other changes are filtered out in the kernel, so that a container is not woken by every port that another one
-    publishes.  ``restore`` is called without asking whose rules they were.  Raises `SystemFailure`.
+    Other changes, and our own, are filtered out in the kernel, so that a container is not woken by what other programs
+    and other containers do.  ``restore`` is called without asking which rules they were.  Raises `SystemFailure`.
     """
 
-    def __init__(self, restore: Callable[[], None]) -> None:
+    def __init__(self, table: str, restore: Callable[[], None]) -> None:
         self._restore = restore
-        self._socket = nft.deletions()
+        self._socket = nft.deletions(table)
         self.fd = self._socket.fileno()
 
     def look(self) -> None:
@@ -178,7 +182,6 @@ class RulesWatch:
             self._restore()
         except WherryError:
             return
-        nft.drain(self._socket)  # what we have deleted ourselves
 
     def close(self) -> None:
         """Look no more."""

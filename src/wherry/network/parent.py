@@ -1,7 +1,8 @@
 """The interface of the host that a macvlan or ipvlan network lies on, where Docker would make it.
 
 That is a VLAN of an interface (``--opt parent=eth0.10``), or an interface that leads nowhere for a network without a
-parent.  Whose it is is noted on the interface itself, where `ip link` shows it and a reboot takes both away.
+parent.  Which stores use one that one of them has made is noted on the interface itself, where `ip link` shows it and a
+reboot takes both away; it goes with the last of them.  Callers hold the host's lock of whoever changes such notes.
 """
 
 from __future__ import annotations
@@ -17,42 +18,70 @@ if TYPE_CHECKING:
     from wherry.network.model import Network
 
 KINDS = ("vlan", "dummy")
+_FIRST, _LAST, _BETWEEN = "wherry", " network", ", "  # of a label; between several
 _EEXIST, _ENODEV, _EOPNOTSUPP, _ENETDOWN = 17, 19, 95, 100
 
 
+def label_of(table: str) -> str:
+    """What is noted for the store with this table of rules."""
+    return f"{table}{_LAST}"
+
+
+def labels(link: Link) -> list[str]:
+    """Whose an interface is that was made here; none for one that was there."""
+    found = link.alias.split(_BETWEEN) if link.kind in KINDS else []
+    return found if all(one.startswith(_FIRST) and one.endswith(_LAST) for one in found) else []
+
+
+def is_ready(socket: Socket, network: Network, label: str) -> bool:
+    """Whether it is there, and with ``label`` on it if it was made here."""
+    link = links.find(socket, network.lower)
+    return link is not None and (label in (found := labels(link)) or not found)
+
+
 def make(socket: Socket, network: Network, label: str) -> None:
-    """Make it, up and with ``label`` on it, unless it is there.  Nothing is left when something fails.
+    """Make it, up and with ``label`` on it, or add that to the labels of one that was made here for others.
+
+    One that was there stays as it is.  Nothing is left when something fails, or somebody is killed meanwhile.
 
     Raises `InvalidArgument` for a name that is no VLAN's, or one of an interface that is missing or has no VLANs,
     `Conflict` for a VLAN that is there by another name or whose interface is down, `NotSupported` where the kernel has
     none.
     """
     name = network.lower
-    if links.find(socket, name) is not None:
+    link = links.find(socket, name)
+    if link is not None:
+        others = labels(link)
+        if others and label not in others:
+            socket.do(links.label(name, _BETWEEN.join([*others, label])))
         return
+    if network.parent:
+        master, number = _vlan(socket, name)
+        wanted = links.vlan(name, master.index, number)
+    else:
+        wanted = links.dummy(name)
     try:
-        if network.parent:
-            master, number = _vlan(socket, name)
-            wanted = links.vlan(name, master.index, number)
-        else:
-            wanted = links.dummy(name)
-        socket.do(wanted)
+        # the kernel goes through one send to its end, whatever becomes of the sender: there is none without the label
+        socket.do(wanted, links.label(name, label))
     except NetlinkFailure as error:
+        if error.operation != wanted.does:
+            socket.do(links.delete(name))
+            raise
+        link = links.find(socket, name)
+        if link is not None and link.alias == label:  # somebody else made it in this moment
+            socket.do(links.label(name, ""))
         raise _failure(error, network) from None
-    try:
-        socket.do(links.label(name, label))
-    except BaseException:
-        socket.do(links.delete(name))
-        raise
 
 
 def remove(socket: Socket, name: str, label: str) -> None:
-    """Remove it if it has this label; no error when it is gone."""
+    """Take the label off it, and remove it with the last one; no error when it is gone."""
     link = links.find(socket, name)
-    if link is None or link.kind not in KINDS or link.alias != label:
+    found = labels(link) if link is not None else []
+    if label not in found:
         return
+    found.remove(label)
     try:
-        socket.do(links.delete(name))
+        socket.do(links.label(name, _BETWEEN.join(found)) if found else links.delete(name))
     except NetlinkFailure as error:
         if error.errno != _ENODEV:
             raise
