@@ -151,6 +151,19 @@ def test_plain_layers_are_compressed_once(wherry: Wherry, registry_with: Start, 
     wherry.ok("run", "--rm", "--network", "none", f"{first.host}/x:1", "true")
 
 
+def test_a_refusal_while_layers_are_compressed(
+    wherry: Wherry, registry_with: Start, python_image: Built, tmp_path: Path
+) -> None:
+    registry = registry_with(auth="htpasswd")
+    wherry.load(python_image.docker_archive(tmp_path / "x.tar", f"{registry.host}/x:1"))
+    refused = wherry("push", f"{registry.host}/x:1")
+    assert refused.code == 1 and f"wherry login {registry.host}" in refused.err
+    assert not list((wherry.root / "ingest").iterdir())
+    wherry.ok("login", "-u", USER, "--password-stdin", registry.host, input=PASSWORD)
+    wherry.ok("push", f"{registry.host}/x:1")
+    assert registry.request("GET", "/v2/x/manifests/1", headers=ACCEPT)[0] == 200
+
+
 @pytest.mark.parametrize(("kind", "level"), [("zstd", ""), ("gzip", ""), ("gzip", "9")])
 def test_compression(wherry: Wherry, registry_with: Start, busybox: Built, kind: str, level: str) -> None:
     registry = registry_with()
@@ -269,16 +282,20 @@ def test_a_blob_that_is_gone_is_fetched_back(wherry: Wherry, registry_with: Star
     assert digest_of(target, "y") == busybox.digest
 
 
-def test_a_damaged_blob_is_not_pushed(wherry: Wherry, registry_with: Start, busybox: Built, tmp_path: Path) -> None:
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_damaged_blob_is_not_pushed(
+    wherry: Wherry, registry_with: Start, busybox: Built, tmp_path: Path, compressed: bool
+) -> None:
     registry = registry_with()
-    wherry.load(busybox.oci_archive(tmp_path / "x.tar", f"{registry.host}/x:1"))
-    layer = wherry.root / "blobs" / busybox.manifest["layers"][0]["digest"].replace(":", "/")
+    write = busybox.oci_archive if compressed else busybox.docker_archive
+    wherry.load(write(tmp_path / "x.tar", f"{registry.host}/x:1"))
+    layer = max((wherry.root / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
     body = bytearray(layer.read_bytes())
     body[len(body) // 2] ^= 1
     layer.chmod(0o600)
     layer.write_bytes(body)
     done = wherry("push", f"{registry.host}/x:1")
-    assert done.code == 1
+    assert done.code == 1 and (compressed or layer.name in done.err)
     assert registry.request("GET", "/v2/x/manifests/1")[0] == 404
 
 

@@ -1,14 +1,13 @@
 """``docker push``: from an image in the store to a name in a registry.
 
-Reading order: `push` is the story.  What is to go there is prepared first: layers without compression are compressed,
-while another thread loads what talks to registries.  `wherry.engine.upload` brings it there.  A push that was broken
-off finds what it brought there the next time.
+Reading order: `push` is the story.  Layers without compression are compressed by threads of their own, meanwhile what
+talks to registries is loaded, and `wherry.engine.upload` brings there what is ready.  A push that was broken off finds
+what it brought there the next time.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 
 from wherry.engine import recompress
 from wherry.engine.progress import OneAtATime, Silent, short
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from wherry.engine.graph import Document
     from wherry.engine.progress import Progress
     from wherry.oci.reference import Reference
+    from wherry.registry.client import Client
     from wherry.store.images import ImageRow
 
 _TURN = 0.0005
@@ -63,7 +63,6 @@ def push(
     Raises `InvalidArgument`, `NotFound`, `Unauthorized`, `Forbidden`, `Unavailable`, `Corrupt`.
     """
     reference = references.parse(name)
-    config = registry_config(engine)
     show = OneAtATime(progress or Silent())
     if not reference.tag and not all_tags and not reference.digest:
         show.message("Using default tag: latest")
@@ -71,29 +70,38 @@ def push(
     show.message(f"The push refers to repository [{reference.name}]")
     pushed = []
     with adding(engine.layout):
-        plans = []
+        making = recompress.Making(engine, lambda diff_id: show.start(short(diff_id), "Compressing"))
+        plans: list[tuple[Reference, ImageRow, recompress.Image | tuple[Document, ...]]] = []
         for tagged, row in chosen:
             whole = None if platform or compression else _index(engine, tagged, row)
             if all_platforms and whole is None:
                 raise _no_index(tagged, row, compression)
             if whole is None:
                 _check_platform(row, platform, tagged)
-            plans.append((tagged, row, whole, None if whole else _prepare(engine, row, compression, show)))
-        from wherry.engine.upload import Upload
-        from wherry.registry.client import Client
+            plans.append((tagged, row, whole or _image(engine, making, row, compression)))
+        with making, _client(engine) as client:
+            from wherry.engine.upload import Upload
 
-        with Client(config) as client:
-            for tagged, row, whole, prepared in plans:
-                upload = Upload(engine, client, tagged, show)
-                one = upload.run(row, *prepared) if prepared else upload.run_index(row, whole or ())
+            for tagged, row, what in plans:
+                upload = Upload(engine, client, tagged, show, making.stop)
+                one = upload.run_index(row, what) if isinstance(what, tuple) else upload.run(what)
                 show.message(f"{one.tag}: digest: {one.digest} size: {one.size}")
                 pushed.append(one)
     return tuple(pushed)
 
 
-def _load() -> None:
-    """Imports what talks to registries, half of the time of a small push."""
-    import wherry.engine.upload  # noqa: F401
+def _client(engine: Engine) -> Client:
+    """What talks to registries.  To import it is half of the work of a small push, and goes on beside compression: the
+    interpreter changes hands more often meanwhile, else this thread would keep it."""
+    turn = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    try:
+        import wherry.engine.upload  # noqa: F401
+        from wherry.registry.client import Client
+
+        return Client(registry_config(engine))
+    finally:
+        sys.setswitchinterval(turn)
 
 
 def _choose(engine: Engine, reference: Reference, all_tags: bool) -> list[tuple[Reference, ImageRow]]:
@@ -152,41 +160,14 @@ def _no_index(name: Reference, row: ImageRow, compression: Compression | None) -
     )
 
 
-def _prepare(
-    engine: Engine, row: ImageRow, compression: Compression | None, progress: Progress
-) -> tuple[bytes, Manifest]:
-    """The manifest to push, its text first: the image's own, or that of the image compressed as it is to be."""
-    body = engine.content.read(row.manifest)
-    manifest = parse_manifest(body, row.manifest_type)
+def _image(
+    engine: Engine, making: recompress.Making, row: ImageRow, compression: Compression | None
+) -> recompress.Image:
+    """The image to push: as it is here, or compressed as it is to be."""
+    manifest = parse_manifest(engine.content.read(row.manifest), row.manifest_type)
     if not isinstance(manifest, Manifest):
         raise Corrupt(f"the manifest of {row.id} is an index")
     known = any(name.target for name in images.names(engine.db, row.id))  # a registry has it as it is here
     whole = all(engine.content.has(layer.digest) for layer in manifest.layers if not layer.urls)
     unseen = not known and whole and recompress.is_plain(engine, manifest)
-    if compression is None and not unseen:
-        return body, manifest
-
-    first = threading.Lock()
-
-    def show(diff_id: str) -> None:
-        if first.acquire(blocking=False):
-            threading.Thread(target=_load, daemon=True).start()
-        progress.start(short(diff_id), "Compressing")
-
-    turn = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN)  # the imports of the other thread would keep the interpreter
-    try:
-        made = recompress.recompress(engine, row, manifest, compression or Compression(), show)
-    finally:
-        sys.setswitchinterval(turn)
-    if unseen:
-        _keep(engine, row, made)
-    return made.body, made.manifest
-
-
-def _keep(engine: Engine, row: ImageRow, made: recompress.Recompressed) -> None:
-    """The compressed form takes the plain one's place, so that the next push finds it."""
-    changed = row.replace(manifest=made.digest, manifest_type=made.manifest.media_type, manifest_size=len(made.body))
-    with engine.db.transaction():
-        if images.get(engine.db, row.id) == row:
-            images.put(engine.db, changed)
+    return making.image(row, manifest, compression or (Compression() if unseen else None), keep=unseen)

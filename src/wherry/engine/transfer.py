@@ -214,6 +214,7 @@ class Crew:
         self._stop = stop
         self._lock = threading.Lock()
         self._jobs: list[Callable[[], None]] = []
+        self._threads: list[threading.Thread] = []
         self.error: BaseException | None = None
 
     def check(self) -> None:
@@ -232,21 +233,34 @@ class Crew:
 
     def run(self, jobs: list[Callable[[], None]]) -> None:
         """Runs every job and waits.  Raises the first failure after all threads have ended."""
-        self._jobs = list(reversed(jobs))
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(self._size, len(jobs)))]
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        except BaseException as error:  # KeyboardInterrupt
-            self.fail(error)
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join()
-            raise
+        self.start(jobs)
+        self.wait()
         if self.error is not None:
             raise self.error
+
+    def start(self, jobs: list[Callable[[], None]]) -> None:
+        """Has the jobs run while the caller does something else; `wait` is to follow."""
+        self._jobs = list(reversed(jobs))
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(self._size, len(jobs)))]
+        try:
+            for thread in self._threads:
+                thread.start()
+        except BaseException as error:  # KeyboardInterrupt
+            self.fail(error)
+            self.wait()
+            raise
+
+    def wait(self) -> None:
+        """Waits until all threads have ended."""
+        try:
+            for thread in self._threads:
+                if thread.ident is not None:
+                    thread.join()
+        except BaseException as error:  # KeyboardInterrupt
+            self.fail(error)
+            for thread in self._threads:
+                thread.join()
+            raise
 
     def _work(self) -> None:
         while self.error is None:

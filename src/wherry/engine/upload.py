@@ -18,6 +18,7 @@ from wherry.engine.transfer import Crew, Meter
 from wherry.errors import Corrupt, NotFound
 from wherry.oci import reference as references
 from wherry.oci.manifest import MAX_MANIFEST, Manifest, parse_manifest
+from wherry.record import Record
 from wherry.registry import fetch
 from wherry.registry import push as registry
 from wherry.registry.client import PASSED_OVER, Client
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from wherry.engine.engine import Engine
     from wherry.engine.progress import Progress
+    from wherry.engine.recompress import Image
     from wherry.oci.manifest import Descriptor
     from wherry.oci.reference import Reference
     from wherry.store.images import ImageRow
@@ -40,52 +42,73 @@ _MOUNTS = 3  # repositories to try for one blob
 _ASKED = 4  # manifests pushed before that are asked for
 
 
+class _Part(Record):
+    """One blob that belongs there.  ``item`` is what it is shown as, "" when it is not; ``waits`` is there where
+    ``blob`` is only what it is made of, and gives it when it has been made."""
+
+    blob: Descriptor
+    item: str = ""
+    waits: Callable[[], Descriptor] | None = None
+
+
 class Upload:
     """One image to one name.  What it raises is what `wherry.engine.push.push` says."""
 
-    def __init__(self, engine: Engine, client: Client, reference: Reference, progress: Progress) -> None:
+    def __init__(
+        self, engine: Engine, client: Client, reference: Reference, progress: Progress, stop: Callable[[], None]
+    ) -> None:
         self._engine = engine
         self._client = client
         self._reference = reference
         self._progress = progress
-        self._crew = Crew(PARALLEL, client.cancel)
+        self._crew = Crew(PARALLEL, self._give_up)
+        self._stop = stop
         self._seen: set[str] = set()  # manifests that the repository has
         self._places: dict[str, list[Reference]] | None = None
 
-    def run(self, row: ImageRow, body: bytes, manifest: Manifest) -> Pushed:
-        """Brings the blobs, then the manifest, whose text is ``body``, and notes the digest."""
-        digest = self._engine.content.put(body)
-        parts = {layer.digest: (layer, diff_id) for layer, diff_id in zip(manifest.layers, row.diff_ids, strict=True)}
-        layers = [(layer, short(diff_id)) for layer, diff_id in reversed(parts.values())]
-        blobs = self._stored([*layers, (manifest.config, "")])
-        self._complete(blobs, digest, partial(self._put, self._reference, body, manifest.media_type))
-        return self._done_with(row, digest, len(body))
+    def _give_up(self) -> None:
+        self._client.cancel()
+        self._stop()
+
+    def run(self, image: Image) -> Pushed:
+        """Brings the blobs, each as soon as it is there to be brought, then the manifest, and notes its digest."""
+        layers = [_Part(layer, short(diff_id), waits) for layer, diff_id, waits in image.layers]
+        parts = self._stored([*layers, _Part(image.config)])
+        settled = all(part.waits is None for part in parts)
+
+        def put() -> None:
+            made = image.made()
+            self._put(self._reference, made.body, made.manifest.media_type)
+
+        self._complete(parts, image.made().digest if settled else "", put)
+        return self._done_with(image.row, image.made().digest, len(image.made().body))
 
     def run_index(self, row: ImageRow, documents: tuple[graph.Document, ...]) -> Pushed:
         """Brings the blobs of all platforms, then each manifest by its digest, and the index last."""
         *others, root = documents
         configs = {one.parsed.config.digest for one in others if isinstance(one.parsed, Manifest)}
-        blobs = [(one, "" if one.digest in configs else short(one.digest)) for one in graph.blobs(documents)]
+        parts = [_Part(one, "" if one.digest in configs else short(one.digest)) for one in graph.blobs(documents)]
 
         def put() -> None:
             for one in others if root.descriptor.digest not in self._seen else ():
                 self._put(self._reference.replace(tag="", digest=one.descriptor.digest), one.body, one.media_type)
             self._put(self._reference, root.body, root.media_type)
 
-        self._complete(blobs, root.descriptor.digest, put)
+        self._complete(parts, root.descriptor.digest, put)
         return self._done_with(row, root.descriptor.digest, len(root.body))
 
     def _put(self, reference: Reference, body: bytes, media_type: str) -> None:
         registry.put_manifest(self._client, reference, body, media_type)
 
     @staticmethod
-    def _stored(parts: list[tuple[Descriptor, str]]) -> list[tuple[Descriptor, str]]:
+    def _stored(parts: list[_Part]) -> list[_Part]:
         """Those that registries keep."""
-        return [(blob, item) for blob, item in parts if not graph.is_foreign(blob)]
+        return [part for part in parts if not graph.is_foreign(part.blob)]
 
-    def _complete(self, parts: list[tuple[Descriptor, str]], digest: str, put: Callable[[], None]) -> None:
-        """Sees to it that the repository has every blob, then calls ``put``, which writes what has this ``digest``."""
-        there = self._there({blob.digest for blob, _item in parts}, digest)
+    def _complete(self, parts: list[_Part], digest: str, put: Callable[[], None]) -> None:
+        """Sees to it that the repository has every blob, then calls ``put``, which writes what has this ``digest``;
+        "" when that is not known yet."""
+        there = self._there({part.blob.digest for part in parts if part.waits is None}, digest)
         self._bring(parts, there)
         try:
             put()
@@ -99,7 +122,7 @@ class Upload:
     def _there(self, wanted: set[str], digest: str) -> frozenset[str]:
         """Blobs of ``wanted`` that the repository has because it has a manifest with them: the one with this
         ``digest``, or one of those that are known to have been there."""
-        asked = {digest: frozenset(wanted)}
+        asked = {digest: frozenset(wanted)} if digest else {}
         known = self._manifests_there()
         missing = set(wanted)
         while missing and known and len(asked) < _ASKED:
@@ -140,25 +163,23 @@ class Upload:
 
     # -- blobs -------------------------------------------------------------------------------------------------------
 
-    def _bring(self, parts: list[tuple[Descriptor, str]], there: frozenset[str]) -> None:
-        """Sees to it that the repository has every blob; each with the item that it is shown as, or none.
+    def _bring(self, parts: list[_Part], there: frozenset[str]) -> None:
+        """Sees to it that the repository has every blob.  It is known to have those of ``there``."""
+        todo = [part for part in parts if part.blob.digest not in there]
+        todo.sort(key=lambda part: part.waits is not None)  # what is ready goes first
+        for part in parts:
+            if part.item and part.waits is None:
+                self._progress.start(part.item, "Preparing")
+        for part in todo[PARALLEL:]:
+            if part.item and part.waits is None:
+                self._progress.start(part.item, "Waiting")
+        for part in parts:
+            if part.blob.digest in there:
+                self._done(part.item, "Layer already exists")
+        self._crew.run([partial(self._blob, part) for part in todo])
 
-        It is known to have those of ``there``.
-        """
-        todo = [(blob, item) for blob, item in parts if blob.digest not in there]
-        for _blob, item in parts:
-            if item:
-                self._progress.start(item, "Preparing")
-        for _blob, item in todo[PARALLEL:]:
-            if item:
-                self._progress.start(item, "Waiting")
-        for blob, item in parts:
-            if blob.digest in there:
-                self._done(item, "Layer already exists")
-        self._crew.run([partial(self._blob, blob, item) for blob, item in todo])
-
-    def _blob(self, blob: Descriptor, item: str) -> None:
-        """One layer, or with an empty ``item`` the configuration."""
+    def _blob(self, part: _Part) -> None:
+        blob, item = part.waits() if part.waits else part.blob, part.item
         if registry.has_blob(self._client, self._reference, blob.digest):
             self._done(item, "Layer already exists")
             return

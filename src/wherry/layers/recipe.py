@@ -31,8 +31,9 @@ _ZSTD_LEVELS = (3, 1, 2, 4, 5, 6, 7, 8, 9)  # above, a mistake is seen late
 
 
 class Recipe(Record):
-    """``kind`` is "plain", "gzip" (zlib's, of this ``level`` and ``memory``), "blocks" (`compress.Compressed` without a
-    level) or "zstd", with so many ``threads``.  ``head`` is what a gzip member begins with, before its data."""
+    """``kind`` is "plain", "gzip" (zlib's, of this ``level`` and ``memory``), "blocks" (`compress.Compressed` of this
+    level of blocks; 0: 3) or "zstd", with so many ``threads``.  ``head`` is what a gzip member begins with, before its
+    data."""
 
     kind: str
     level: int = 0
@@ -59,7 +60,8 @@ def find(blob: Readable, tar: Callable[[], Readable], size: int) -> Recipe | Non
 def _candidates(head: bytes) -> Iterator[Recipe]:
     if head.startswith(_GZIP):
         begin = head[: _head_size(head)]
-        yield Recipe("blocks", head=begin)
+        for level in compress.BLOCK_LEVELS:
+            yield Recipe("blocks", level, head=begin)
         for level in _LEVELS:
             for memory in _MEMORY:
                 yield Recipe("gzip", level, memory, head=begin)
@@ -98,7 +100,7 @@ def _same(blob: Readable, made: Iterator[bytes]) -> bool:
 def make(recipe: Recipe, tar: Readable, size: int) -> Iterator[bytes]:
     """The blob, made out of its tar of ``size`` bytes.  Raises `NotSupported` without the library for zstd."""
     if recipe.kind == "blocks":
-        compressed = compress.Compressed(tar, "gzip")
+        compressed = compress.Compressed(tar, "gzip", blocks=recipe.level or 3)
         compressed.read(_HEAD)  # its header
         yield recipe.head
         while piece := compressed.read(_PIECE):

@@ -6,7 +6,6 @@ A helper gets its action as the only argument and everything else, secrets inclu
 from __future__ import annotations
 
 import json
-import subprocess
 
 from wherry.registry.failures import printable
 
@@ -51,6 +50,8 @@ def erase(helper: object, key: str) -> None:
 def _run(helper: object, action: str, body: bytes, doing: str) -> bytes:
     if not isinstance(helper, str) or not helper or not _NAME.issuperset(helper):
         raise HelperFailed("the name of the credential helper is malformed")
+    import subprocess  # slow to import, and most registries need no helper
+
     program = f"docker-credential-{helper}"
     try:
         done = subprocess.run([program, action], input=body, capture_output=True, timeout=_TIME)

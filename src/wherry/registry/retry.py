@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 
@@ -46,6 +45,8 @@ class Backoff:
         policy = self._policy
         if self._in_a_row >= policy.tries or self._total >= policy.total:
             raise error
+        import random  # slow to import, and rarely needed
+
         ceiling = min(policy.longest, policy.first * 2 ** (self._in_a_row - 1))
         pause = max(error.retry_after, ceiling * random.uniform(0.5, 1.0))
         if self._paused + pause > policy.budget:

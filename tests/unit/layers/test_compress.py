@@ -56,10 +56,12 @@ def test_gzip_itself_reads_it() -> None:
     assert done.stdout == TEXT and not done.stderr
 
 
-def test_blocks_cost_little() -> None:
+@pytest.mark.parametrize("level", compress.BLOCK_LEVELS)
+def test_blocks_cost_little(level: int) -> None:
     from isal import isal_zlib
 
-    assert len(packed(TEXT)) < 1.01 * len(isal_zlib.compress(TEXT, 3, wbits=31))
+    blocks = whole(compress.Compressed(io.BytesIO(TEXT), blocks=level))
+    assert len(blocks) < 1.01 * len(isal_zlib.compress(TEXT, level, wbits=31))
 
 
 def test_what_reading_raises() -> None:

@@ -19,8 +19,8 @@ TAR = random.Random(7).randbytes(60_000) + b"".join(
 )
 
 
-def ours(kind: str, level: int | None = None) -> bytes:
-    stream = compress.Compressed(io.BytesIO(TAR), kind, level)
+def ours(kind: str, level: int | None = None, blocks: int = compress.BLOCK_LEVELS[0]) -> bytes:
+    stream = compress.Compressed(io.BytesIO(TAR), kind, level, blocks=blocks)
     return b"".join(iter(lambda: stream.read(1 << 20), b""))
 
 
@@ -43,6 +43,7 @@ def zstds(level: int) -> bytes:
 MADE = {
     "plain": lambda: TAR,
     "blocks": lambda: ours("gzip"),
+    "blocks as they were": lambda: ours("gzip", blocks=3),
     "gzip at a level": lambda: ours("gzip", 4),
     "python": lambda: gzip.compress(TAR, 9, mtime=12),
     "zlib with memory": lambda: zlibs(6, 9),
@@ -59,6 +60,12 @@ def test_what_is_known_is_made_again(name: str) -> None:
     found = recipe.find(io.BytesIO(blob), lambda: io.BytesIO(TAR), len(TAR))
     assert found is not None
     assert b"".join(recipe.make(found, io.BytesIO(TAR), len(TAR))) == blob
+
+
+def test_blocks_of_recipes_that_name_no_level() -> None:
+    blob = ours("gzip", blocks=3)
+    assert blob != ours("gzip")
+    assert b"".join(recipe.make(recipe.Recipe("blocks", head=blob[:10]), io.BytesIO(TAR), len(TAR))) == blob
 
 
 @pytest.mark.parametrize(
