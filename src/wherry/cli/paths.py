@@ -17,10 +17,14 @@ _enabled = False
 
 
 def find_in_site_packages(name: str) -> ModuleSpec | None:
-    """What a meta-path finder gives for a top-level module that nobody else found."""
+    """What a meta-path finder gives for a top-level module that nobody else found.
+
+    It is called with the interpreter's import lock, so it imports nothing that another thread may be importing: that
+    one waits for this lock.
+    """
     if not enable_site_packages():
         return None
-    from importlib.machinery import PathFinder
+    from _frozen_importlib_external import PathFinder  # importlib.machinery's, there from the start
 
     return PathFinder.find_spec(name, None)
 
