@@ -38,14 +38,15 @@ def test_a_damaged_blob(anyone: Wherry, registry: Registry, busybox: Built) -> N
 
 
 @pytest.mark.needs("root", "erofs")
-def test_a_damaged_layer(wherry: Wherry, registry: Registry, busybox: Built) -> None:
+@pytest.mark.parametrize("part", ["tar", "heads"])
+def test_a_damaged_layer(wherry: Wherry, registry: Registry, busybox: Built, part: str) -> None:
     wherry.ok("pull", "-q", registry.push(busybox, "check/layer:1"))
     diff_id = busybox.config["rootfs"]["diff_ids"][0]
-    tars = list((wherry.root / "erofs" / diff_id.partition(":")[2]).glob("tar"))
-    if not tars:  # this machine's store unpacks layers: nothing to compare
+    parts = list((wherry.root / "erofs" / diff_id.partition(":")[2]).glob(part))
+    if not parts:  # this machine's store unpacks layers: nothing to compare
         assert wherry.ok("system", "check") == ""
         return
-    damage(tars[0])
+    damage(parts[0])
     found = wherry("system", "check")
     assert found.code == 1
     assert found.out.startswith(f"layer {diff_id} is damaged")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import os
 import stat
+import struct
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -46,9 +48,7 @@ def test_nothing_is_unpacked(wherry: Wherry, busybox: images.Built, tmp_path: Pa
     (diff_id,) = busybox.config["rootfs"]["diff_ids"]
     names = stored.names(wherry)
     assert f"erofs/{diff_id[7:]}" in names and len(names) == 2
-    assert stored.tar(wherry, diff_id).read_bytes() == gzip.decompress(
-        busybox.blob(busybox.manifest["layers"][0]["digest"])
-    )
+    assert stored.whole_tar(wherry, diff_id) == gzip.decompress(busybox.blob(busybox.manifest["layers"][0]["digest"]))
     image = graph(wherry, "image", "box:1")
     assert image["Name"] == "erofs" and (Path(image["Data"]["Image"]) / "image").is_file()
     assert wherry.ok("info", "-f", "{{.Driver}}") == "erofs\n"
@@ -212,6 +212,92 @@ def test_a_damaged_index_is_made_anew(wherry: Wherry, busybox: images.Built, tmp
     load(wherry, above, "above:1", tmp_path)
     assert index.read_bytes() == whole and stat.S_IMODE(index.stat().st_mode) == 0o600
     assert wherry.ok("run", "--rm", "--network", "none", "above:1", "cat", "/above") == "x"
+
+
+@mounted
+def test_a_layer_that_an_earlier_version_has_kept(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    """Its tar is in one file, and its index has another form."""
+    load(wherry, busybox, "box:1", tmp_path)
+    (diff_id,) = busybox.config["rootfs"]["diff_ids"]
+    path = stored.tar(wherry, diff_id)
+    whole = stored.whole_tar(wherry, diff_id)
+    path.write_bytes(whole)
+    path.with_name("heads").unlink()
+    index = path.with_name("index")
+    index.write_bytes(b"wherryix" + struct.pack("<IIQQ", 1, 1, len(whole), len(whole) // 512) + bytes(1000))
+    above = Image([Layer().file("above", b"x")]).build(tmp_path / "above", busybox)
+    load(wherry, above, "above:1", tmp_path)
+    load(wherry, busybox, "box:1", tmp_path)
+    with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
+        (program,) = [one for one in archive if one.isfile() and one.name.endswith("bin/busybox")]
+        content = archive.extractfile(program)
+        assert content is not None
+        expected = hashlib.sha256(content.read()).hexdigest()
+    for name in ("above:1", "box:1"):
+        script = "sha256sum /bin/busybox | cut -c -64"
+        out = wherry.ok("run", "--rm", "--network", "none", name, "sh", "-c", script)
+        assert out == f"{expected}\n"
+    assert wherry.ok("system", "check") == "" and not path.with_name("heads").exists()
+    wherry.keep_layers("overlay")
+    load(wherry, busybox, "box:1", tmp_path)
+    assert wherry.ok("run", "--rm", "--network", "none", "box:1", "echo", "unpacked") == "unpacked\n"
+
+
+@mounted
+def test_a_layer_of_sparse_files_is_whole(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    """What is written out for them is no part of the tar that its digest is of."""
+    records = {
+        "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "sparse", "GNU.sparse.realsize": "70000",
+    }  # fmt: skip
+    tar = pax(records) + member("GNUSparseFile.0/x", b"1\n65536\n4\n".ljust(512, b"\0") + b"data") + END
+    wherry.load(raw_image(tmp_path / "image", busybox, tar))
+    script = "wc -c < /sparse; tail -c +65537 /sparse | head -c 4"
+    assert wherry.ok("run", "--rm", "--network", "none", "huge:1", "sh", "-c", script) == "70000\ndata"
+    assert wherry.ok("system", "check") == ""
+
+
+def many(name: str, count: int) -> Layer:
+    layer = Layer().directory(name)
+    for number in range(count):
+        layer.file(f"{name}/file number {number}", f"{name} {number}\n".encode() * (number % 200))
+    return layer
+
+
+@mounted
+def test_an_image_of_many_names_is_kept_compressed(wherry: Wherry, busybox: images.Built, tmp_path: Path) -> None:
+    load(wherry, Image([many("many", 3000)]).build(tmp_path / "image", busybox), "many:1", tmp_path)
+    image = Path(graph(wherry, "image", "many:1")["Data"]["Image"], "image")
+    data = image.read_bytes()
+    assert data.startswith(b"\x1f\x8b") and len(gzip.decompress(data)) > 4 * len(data)
+    script = "ls /many | wc -l; head -n 1 '/many/file number 2999'"
+    for number in range(2):
+        name = f"one{number}"
+        wherry.ok("run", "-d", "--name", name, "--network", "none", "many:1", "sleep", "99")
+        assert wherry.ok("exec", name, "sh", "-c", script) == "3000\nmany 2999\n"
+    assert not {"erofs", "ramfs"} & {line.split(" - ")[1].split()[0] for line in open("/proc/self/mountinfo")}
+    wherry.ok("rm", "-f", "one0", "one1")
+    wherry.ok("create", "--name", "viewed", "many:1", "true")
+    wherry.ok("cp", "viewed:/many/file number 7", str(tmp_path / "out"))
+    assert (tmp_path / "out").read_bytes() == b"many 7\n" * 7
+    for damaged in (data[:-100], data[:1000] + bytes(9) + data[1009:], data[:2]):
+        image.write_bytes(damaged)
+        refused = wherry("run", "--rm", "--network", "none", "many:1", "true")
+        assert refused.code == 125 and refused.err == "wherry: mount the image: read: structure needs cleaning\n"
+
+
+@mounted
+def test_a_second_image_of_many_names_takes_less_than_its_own_layer(
+    wherry: Wherry, registry: Registry, busybox: images.Built, tmp_path: Path
+) -> None:
+    """As blob and as tar: the headers in the tar are more than all names of the image."""
+    first = Image([many("shared", 3000)]).build(tmp_path / "first", busybox)
+    second = Image([many("own", 600)]).build(tmp_path / "second", first)
+    names = registry.push(first, "names:1"), registry.push(second, "names:2")
+    wherry.ok("pull", names[0])
+    before = used(wherry)
+    wherry.ok("pull", names[1])
+    own = second.manifest["layers"][-1]
+    assert used(wherry) - before < own["size"] + len(gzip.decompress(second.blob(own["digest"])))
 
 
 @pytest.mark.needs("erofs", "runc")

@@ -68,9 +68,9 @@ def yard(request: pytest.FixtureRequest, base: Path) -> Iterator[Callable[[bytes
 
 def indexed(data: bytes) -> Applied | None:
     """The same tar kept as it is: refused, or not, like one that is unpacked; its image can be written."""
-    with open(os.memfd_create("tar"), "r+b") as file:
+    with open(os.memfd_create("tar"), "r+b") as tar, open(os.memfd_create("heads"), "r+b") as heads:
         try:
-            found = erofs_layer.index(Dribble(data + END), file.fileno())
+            found = erofs_layer.index(Dribble(data + END), (tar.fileno(), heads.fileno()))
         except Corrupt as error:
             assert "\n" not in str(error) and "\x1b" not in str(error)
             return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from support.tars import Dribble, describe, tree
-from wherry.layers import erofs_image, erofs_index, erofs_layer, fixup
+from wherry.layers import erofs_image, erofs_index, erofs_layer, erofs_tar, fixup
 from wherry.layers.apply import Applied, apply
 from wherry.layers.erofs_tree import Directory, check, merge
 from wherry.linux.trees import remove
@@ -46,15 +46,18 @@ class Tars:
     def add(self, data: bytes, seed: int = 1) -> Applied:
         """Keep one more layer, on top of the others."""
         path = self.directory / f"{len(self.layers)}.tar"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            found = erofs_layer.index(Dribble(data, seed, 70_000), fd)
-        finally:
-            os.close(fd)
-        assert found.root is not None, found.reason
-        assert path.read_bytes()[: found.applied.tar_size] == data
+        with open(path, "w+b") as tar, open(path.with_suffix(".heads"), "w+b") as heads:
+            parts = tar.fileno(), heads.fileno()
+            found = erofs_layer.index(Dribble(data, seed, 70_000), parts)
+            assert found.root is not None, found.reason
+            kept = erofs_tar.Tar(*parts)
+            assert kept.read(len(data) + 1) == data and found.applied.tar_size == len(data)
+            again = erofs_layer.index(erofs_tar.Tar(*parts), None)
+        assert again.root is not None and again.applied == found.applied and again.blocks == found.blocks
         layer = erofs_index.Layer(found.root, found.applied.tar_size, found.blocks)
-        path.with_suffix(".index").write_bytes(erofs_index.dump(layer))
+        index = erofs_index.dump(layer)
+        assert index == erofs_index.dump(layer.replace(root=again.root))
+        path.with_suffix(".index").write_bytes(index)
         self.layers.append(path)
         return found.applied
 

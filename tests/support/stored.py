@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from pathlib import Path
 
 from support.command import Wherry
+from wherry.layers import erofs_tar
 
 
 def names(wherry: Wherry) -> list[str]:
@@ -26,10 +28,18 @@ def files(wherry: Wherry, diff_id: str) -> dict[str, int]:
     if directory.is_dir():
         found = [path for path in directory.rglob("*") if path.is_file() and not path.is_symlink()]
         return {str(path.relative_to(directory)): path.stat().st_size for path in found}
-    with tarfile.open(tar(wherry, diff_id)) as archive:
+    with tarfile.open(fileobj=io.BytesIO(whole_tar(wherry, diff_id))) as archive:
         return {member.name: member.size for member in archive if member.isfile()}
 
 
 def tar(wherry: Wherry, diff_id: str) -> Path:
-    """Where a layer's tar is."""
+    """Where the part of a layer's tar is that containers read."""
     return wherry.root / "erofs" / diff_id[7:] / "tar"
+
+
+def whole_tar(wherry: Wherry, diff_id: str) -> bytes:
+    """A layer's tar, of both its parts."""
+    path = tar(wherry, diff_id)
+    with path.open("rb") as content, path.with_name("heads").open("rb") as heads:
+        stream = erofs_tar.Tar(content.fileno(), heads.fileno())
+        return b"".join(iter(lambda: stream.read(1 << 20), b""))

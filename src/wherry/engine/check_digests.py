@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 
+from wherry.engine import forms
 from wherry.engine.problem import Problem
-from wherry.errors import NotFound
+from wherry.errors import Corrupt, NotFound
 from wherry.oci import digest as digests
-from wherry.rootfs.erofs import TAR
 from wherry.store import gc, images
 from wherry.store import layers as rows
 
@@ -68,17 +68,21 @@ def tars(engine: Engine) -> Iterator[Problem]:
         if not engine.tars.has(row.diff_id):
             continue
         try:
-            with open(f"{engine.tars.path(row.diff_id)}/{TAR}", "rb", buffering=0) as file:
+            with forms.KeptTar(engine, row.diff_id) as tar:
                 check = digests.hasher(row.diff_id)
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-                while piece := file.read(_PIECE):
+                os.posix_fadvise(tar.fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+                stream = tar.open()
+                while piece := stream.read(_PIECE):
                     check.update(piece)
+            good = check.hexdigest() == digests.hex_part(row.diff_id)
         except FileNotFoundError:
             continue  # removed meanwhile
         except OSError as error:
             yield Problem(f"layer {row.diff_id} cannot be read: {_why(error)}")
             continue
-        if check.hexdigest() != digests.hex_part(row.diff_id):
+        except Corrupt:
+            good = False
+        if not good:
             yield Problem(f"layer {row.diff_id} is damaged: remove the images that have it, and pull them again")
 
 

@@ -14,7 +14,6 @@ from wherry.engine import forms, storage
 from wherry.errors import Corrupt, NotFound, NotSupported
 from wherry.layers import recipe as recipes
 from wherry.oci import digest as digests
-from wherry.rootfs.erofs import TAR
 from wherry.store import gc, images, layers
 
 TYPE_CHECKING = False
@@ -102,7 +101,7 @@ def _drop(engine: Engine, digest: str, recipe: dict[str, Any]) -> int:
 def _recipe(engine: Engine, digest: str, diff_id: str) -> dict[str, Any] | None:
     """How the blob comes out of the tar of its layer; None when nothing here makes it so."""
     try:
-        with engine.content.open(digest) as blob, _Tars(engine, diff_id) as tars:
+        with engine.content.open(digest) as blob, forms.KeptTar(engine, diff_id) as tars:
             found = recipes.find(blob, tars.open, tars.size)
             size = os.fstat(blob.fileno()).st_size
             begins = os.pread(blob.fileno(), 4, 0).hex()
@@ -112,33 +111,6 @@ def _recipe(engine: Engine, digest: str, diff_id: str) -> dict[str, Any] | None:
         return None
     how = {name: getattr(found, name) for name in _FIELDS}
     return {"diff_id": diff_id, "size": size, "begins": begins, "head": found.head.hex(), **how}
-
-
-class _Tars:
-    """The tar of a layer, to be read any number of times: a context manager."""
-
-    def __init__(self, engine: Engine, diff_id: str) -> None:
-        self.size = forms.tar_size(engine, diff_id)
-        self._fd = os.open(f"{engine.tars.path(diff_id)}/{TAR}", os.O_RDONLY | os.O_CLOEXEC)
-
-    def __enter__(self) -> _Tars:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        os.close(self._fd)
-
-    def open(self) -> _Tar:
-        return _Tar(self._fd, self.size)
-
-
-class _Tar:
-    def __init__(self, fd: int, size: int) -> None:
-        self._fd, self._size, self._at = fd, size, 0
-
-    def read(self, size: int, /) -> bytes:
-        piece = os.pread(self._fd, min(size, self._size - self._at), self._at)
-        self._at += len(piece)
-        return piece
 
 
 def remake(engine: Engine, digest: str) -> None:
@@ -161,7 +133,7 @@ def made(engine: Engine, digest: str, take: Callable[[Callable[[int], bytes]], o
     if found is None:
         raise NotFound("blob", digest)
     try:
-        with _Tars(engine, found["diff_id"]) as tars:
+        with forms.KeptTar(engine, found["diff_id"]) as tars:
             head = bytes.fromhex(found["head"])
             how = {name: found[name] for name in _FIELDS}
             take(_Reader(recipes.make(recipes.Recipe(head=head, **how), tars.open(), tars.size)).read)

@@ -1,4 +1,4 @@
-"""The two forms in which a layer is kept: unpacked into a directory, or as the tar that it is (decision 0125).
+"""The two forms in which a layer is kept: unpacked into a directory, or as its tar (decision 0125).
 
 A layer has one of them, or both when images of both kinds have it.  Which kind a new image becomes is decided when it
 is recorded: on EROFS where the kernel mounts that from files and every layer can be indexed, else on overlay.
@@ -10,10 +10,10 @@ import hashlib
 import os
 
 from wherry.errors import Corrupt, NotSupported
-from wherry.layers import compression, erofs_image, erofs_index, erofs_layer, fixup
+from wherry.layers import compress, compression, erofs_image, erofs_index, erofs_layer, erofs_tar, fixup
 from wherry.layers.apply import ApplyOptions, apply
 from wherry.layers.erofs_tree import Directory, check, merge
-from wherry.rootfs.erofs import IMAGE, INDEX, TAR
+from wherry.rootfs.erofs import HEADS, IMAGE, INDEX, TAR
 from wherry.store import layers
 from wherry.store.layers import LayerRow
 from wherry.store.layout import translate
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 #: Part of every image's key: changes when what is written for the same layers does.
 _FORM = "wherry erofs 1"
+#: After the id of a layer in that key, where its tar is in two parts: its files are elsewhere than in a whole one.
+_SPLIT = "/split"
+#: An image is kept compressed when that saves so much: expanding it delays a start by a few milliseconds for each MB.
+_WORTH = 64 << 10
 
 
 def is_kept(engine: Engine, row: LayerRow | None) -> bool:
@@ -46,17 +50,20 @@ def keep(engine: Engine, diff_id: str, stream: Readable, options: ApplyOptions, 
     if not engine.keeps_tars or unfit:
         return _unpack(engine, diff_id, plain, options, unfit)
     with engine.tars.prepare(diff_id) as staging:
-        fd = _create(staging, TAR)
+        parts: list[int] = []
         try:
-            found = erofs_layer.index(plain, fd)
+            for name in (TAR, HEADS):
+                parts.append(_create(staging, name))
+            tar, heads = parts
+            found = erofs_layer.index(plain, (tar, heads))
             _check(found.applied.diff_id, diff_id)
             if found.root is None:
-                os.lseek(fd, 0, os.SEEK_SET)
-                return _unpack(engine, diff_id, _File(fd), options, found.reason)
+                return _unpack(engine, diff_id, erofs_tar.Tar(tar, heads), options, found.reason)
         except OSError as error:
             raise translate(error, "keep a layer") from error
         finally:
-            os.close(fd)
+            for fd in parts:
+                os.close(fd)
         applied = found.applied
         _write(staging, INDEX, erofs_index.dump(erofs_index.Layer(found.root, applied.tar_size, found.blocks)))
         staging.commit()
@@ -76,18 +83,40 @@ def _check(found: str, wanted: str) -> None:
         raise Corrupt(f"layer's content has the diff id {found}, but the image's configuration says {wanted}")
 
 
-class _File:
-    """A tar on disk, as a stream; no more than ``size`` bytes of it."""
+class KeptTar:
+    """The tar of a layer, to be read any number of times: a context manager.  Making and opening it raises OSError."""
 
-    def __init__(self, fd: int, size: int = 1 << 62) -> None:
-        self._fd = fd
-        self._left = size
+    def __init__(self, engine: Engine, diff_id: str) -> None:
+        self._directory = directory = engine.tars.path(diff_id)
+        self.heads: int | None = None
+        try:
+            self.heads = os.open(f"{directory}/{HEADS}", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            pass  # an earlier version has kept it; or it is removed just now, and so is what follows
+        try:
+            self.fd = os.open(f"{directory}/{TAR}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            if self.heads is not None:
+                os.close(self.heads)
+            raise
 
-    def read(self, size: int, /) -> bytes:
-        """Up to ``size`` bytes."""
-        piece = os.read(self._fd, min(size, self._left))
-        self._left -= len(piece)
-        return piece
+    def __enter__(self) -> KeptTar:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self.fd)
+        if self.heads is not None:
+            os.close(self.heads)
+
+    @property
+    def size(self) -> int:
+        """Its bytes.  Raises OSError, and `Corrupt` when the layer's index does not say."""
+        with open(f"{self._directory}/{INDEX}", "rb") as file:
+            return erofs_index.head(file.read(128), any_form=True).tar_size
+
+    def open(self) -> erofs_tar.Tar:
+        """It from its beginning.  Raises `Corrupt`."""
+        return erofs_tar.Tar(self.fd, self.heads, self.size if self.heads is None else 0)
 
 
 def _create(staging: Staging, name: str) -> int:
@@ -128,10 +157,12 @@ def write_image(engine: Engine, diff_ids: tuple[str, ...]) -> str:
 
     Raises `NotSupported` when it would be too large, `Corrupt`, `StorageFull`.
     """
-    key = "sha256:" + hashlib.sha256(" ".join((_FORM, *diff_ids)).encode()).hexdigest()
+    devices = tuple(dict.fromkeys(diff_ids))
+    forms = {one: one + _SPLIT * os.path.exists(f"{engine.tars.path(one)}/{HEADS}") for one in devices}
+    made_of = " ".join((_FORM, *[forms[one] for one in diff_ids]))
+    key = "sha256:" + hashlib.sha256(made_of.encode()).hexdigest()
     if engine.tars.has(key):
         return key
-    devices = tuple(dict.fromkeys(diff_ids))
     blocks = [_read_index(engine, diff_id, head=True).blocks for diff_id in devices]
     base = {diff_id: erofs_image.base(number) for number, diff_id in enumerate(devices)}
     root = Directory(0o40755, 0, 0, 0, 0)
@@ -139,7 +170,9 @@ def write_image(engine: Engine, diff_ids: tuple[str, ...]) -> str:
         merge(root, _read_index(engine, diff_id, base[diff_id]).root)
     check(root)
     with engine.tars.prepare(key) as staging:
-        _write(staging, IMAGE, erofs_image.build(root, blocks, bytes.fromhex(key[7:39])))
+        image = erofs_image.build(root, blocks, bytes.fromhex(key[7:39]))
+        packed = compress.quickly(image)
+        _write(staging, IMAGE, packed if len(packed) + _WORTH <= len(image) else image)
         staging.commit()
     return key
 
@@ -160,23 +193,17 @@ def _read_index(engine: Engine, diff_id: str, base: int = 0, *, head: bool = Fal
     raise AssertionError
 
 
-def tar_size(engine: Engine, diff_id: str) -> int:
-    """Bytes of a layer's tar, in a file that may go on after it.  Raises OSError, `Corrupt`."""
-    return _read_index(engine, diff_id, head=True).tar_size
-
-
 def _index_again(engine: Engine, diff_id: str) -> None:
     """Replace a layer's index, from its tar."""
     directory = engine.tars.path(diff_id)
     aside = f"{directory}/.{INDEX}-{os.urandom(6).hex()}"
-    with open(f"{directory}/{TAR}", "rb") as tar, open(f"{directory}/{INDEX}", "rb") as old:
-        size = erofs_index.head(old.read(128), any_form=True).tar_size
-        found = erofs_layer.index(_File(tar.fileno(), size), None)
+    with KeptTar(engine, diff_id) as tar:
+        found = erofs_layer.index(tar.open(), None, whole=tar.heads is None)
     if found.root is None or found.applied.diff_id != diff_id:
         raise Corrupt(
             f"the tar of layer {diff_id} is damaged", hint="remove the images that have it, and pull them again"
         )
-    data = erofs_index.dump(erofs_index.Layer(found.root, size, found.blocks))
+    data = erofs_index.dump(erofs_index.Layer(found.root, found.applied.tar_size, found.blocks))
     try:
         with open(aside, "xb") as file:
             os.fchmod(file.fileno(), 0o600)
@@ -190,18 +217,14 @@ def _index_again(engine: Engine, diff_id: str) -> None:
 
 def unpack_tar(engine: Engine, diff_id: str, options: ApplyOptions) -> None:
     """Make the directory of a layer that is here as a tar.  Raises `NotFound`, `Corrupt`, `StorageFull`."""
-    directory = engine.tars.path(diff_id)
     try:
-        fd = os.open(f"{directory}/{TAR}", os.O_RDONLY | os.O_CLOEXEC)
+        tar = KeptTar(engine, diff_id)
     except FileNotFoundError:
         from wherry.errors import NotFound
 
         raise NotFound("layer", diff_id) from None
-    try:
-        size = tar_size(engine, diff_id)
-        _unpack(engine, diff_id, _File(fd, size), options, "")
-    finally:
-        os.close(fd)
+    with tar:
+        _unpack(engine, diff_id, tar.open(), options, "")
 
 
 def _fix_up(engine: Engine, image_id: str, rows: list[LayerRow]) -> str:

@@ -89,6 +89,21 @@ def zstd(level: int, threads: int, *, checksum: bool = False, size: int = -1) ->
     return packer.compressobj(size)
 
 
+def quick() -> Any:
+    """A compressor of one gzip member, for what must not take time: isal's, ten times as fast as zlib's fastest."""
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.compressobj(1, zlib.DEFLATED, 31)
+    return isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
+
+
+def quickly(data: bytes | bytearray) -> bytes:
+    """``data`` as one gzip member."""
+    packer = quick()
+    return b"".join((packer.compress(data), packer.flush()))
+
+
 class _Blocks:
     """One gzip member (RFC 1952) whose data is compressed in blocks, each without a look at those before it.
 

@@ -3,7 +3,7 @@
     header         what this is, its form, how many entries and attributes, the tar's length and its file's blocks,
                    lengths of what follows, and a checksum of it
     rows           one of fixed size for every entry, a directory before what is in it
-    names, targets, attributes
+    names, targets, attributes: all of this compressed (gzip)
 
 The form is ours alone and may change: an index of another form is made anew from the tar.
 """
@@ -15,15 +15,17 @@ import struct
 import zlib
 
 from wherry.errors import Corrupt
+from wherry.layers import compress
 from wherry.layers.erofs_tree import WHITEOUT, Child, Directory, Mark, Node
 from wherry.record import Record
 
 _HEADER = struct.Struct("<8sIIQQIIIII")
 _MAGIC = b"wherryix"
-_FORM = 1
+_FORM = 2
 _ROW = struct.Struct("<IHBxIIqIQIII")
 _NONE = 0xFFFFFFFF
 _IMPLIED, _OPAQUE = 1, 2
+_USUAL = 64 << 20  # more is made room for when it comes: a damaged length may be any
 
 
 class Layer(Record):
@@ -88,7 +90,9 @@ def dump(layer: Layer) -> bytes:
     xattrs = b"".join(struct.pack("<I", len(one)) + one for one in writer.xattrs)
     body = b"".join((*writer.rows, names, targets, xattrs))
     sizes = (len(names), len(targets), len(xattrs), zlib.crc32(body))
-    return _HEADER.pack(_MAGIC, _FORM, len(writer.rows), layer.tar_size, layer.blocks, *sizes, 0) + body
+    return _HEADER.pack(_MAGIC, _FORM, len(writer.rows), layer.tar_size, layer.blocks, *sizes, 0) + compress.quickly(
+        body
+    )
 
 
 def head(data: bytes, *, any_form: bool = False) -> Layer:
@@ -108,8 +112,13 @@ def load(data: bytes, base: int = 0) -> Layer:
     """The layer of an index, ``base`` added to the block addresses of files.  Raises `Corrupt` for a damaged one."""
     empty = head(data)
     _magic, _form, count, _tar, _blocks, name_size, target_size, xattr_size, check, _ = _HEADER.unpack_from(data)
-    start = _HEADER.size + count * _ROW.size
-    if len(data) != start + name_size + target_size + xattr_size or zlib.crc32(data[_HEADER.size :]) != check:
+    start = count * _ROW.size
+    size = start + name_size + target_size + xattr_size
+    try:
+        data = zlib.decompress(memoryview(data)[_HEADER.size :], 31, min(size, _USUAL))
+    except zlib.error:
+        raise Corrupt("a layer's index is damaged") from None
+    if len(data) != size or zlib.crc32(data) != check:
         raise Corrupt("a layer's index is damaged")
     names = data[start : start + name_size].split(b"\0")
     start += name_size
@@ -117,7 +126,7 @@ def load(data: bytes, base: int = 0) -> Layer:
     xattrs = _xattrs(data[start + target_size :])
     entries: list[Child] = []
     add = entries.append
-    rows = _ROW.iter_unpack(memoryview(data)[_HEADER.size : _HEADER.size + count * _ROW.size])
+    rows = _ROW.iter_unpack(memoryview(data)[: count * _ROW.size])
     root: Directory | None = None
     for (parent, mode, flags, uid, gid, seconds, nanoseconds, size, where, number, same), name in zip(
         rows, names, strict=True

@@ -4,8 +4,8 @@ What the names and links of a hostile tar lead to is decided here by the rules o
 is only in memory: there is no file system that a name could leave.  Whatever one of the two makes of a tar, the other
 makes too, and a test holds that.
 
-A sparse file's pieces are not where its content would be, so it is written out once more, whole, after the end of the
-tar in the same file.
+A sparse file's pieces are not where its content would be, so it is written out once more, whole, after all other
+content in the same file.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from wherry.layers import erofs_xattrs, tar
 from wherry.layers.apply import Applied, Limits
 from wherry.layers.compression import Readable
 from wherry.layers.erofs_sparse import BLOCK, Sparse, expand
+from wherry.layers.erofs_tar import Split
 from wherry.layers.erofs_tree import WHITEOUT, Child, Directory, Mark, Node
 from wherry.layers.source import Source
 from wherry.layers.tree import MAX_DEPTH, clean, shown
@@ -43,7 +44,7 @@ class Indexed(Record):
     """What came of a stream.
 
     ``applied`` is what unpacking it would have reported.  ``root`` is its tree, with addresses in blocks from the
-    beginning of the file, ``blocks`` the length of the file; ``reason`` says why there is no tree, of a tar that is
+    beginning of its file, ``blocks`` the length of the file; ``reason`` says why there is no tree, of a tar that is
     valid but is not for this form.
     """
 
@@ -53,13 +54,16 @@ class Indexed(Record):
     reason: str = ""
 
 
-def index(stream: Readable, tar_fd: int | None, limits: Limits | None = None) -> Indexed:
-    """Write the tar ``stream`` (decompressed) to the empty file ``tar_fd`` and index it; None: it has been written.
+def index(
+    stream: Readable, parts: tuple[int, int] | None, limits: Limits | None = None, *, whole: bool = False
+) -> Indexed:
+    """Write the tar ``stream`` (decompressed) to the empty files ``parts`` (`erofs_tar`) and index it.
 
-    The stream is read to its end, in a helper thread.  Raises `Corrupt` for a damaged or hostile layer, OSError when
-    the file cannot be written, and what reading ``stream`` raises.
+    Nothing is written without ``parts``; ``whole`` says that the layer's file has the whole tar then.  The stream is
+    read to its end, in a helper thread.  Raises `Corrupt` for a damaged or hostile layer, OSError when a file cannot be
+    written, and what reading ``stream`` raises.
     """
-    with Source(stream if tar_fd is None else _Tee(stream, tar_fd)) as source:
+    with Source(stream) if whole else Split(stream, parts) as source:
         layer = _Layer(source, limits or Limits())
         reason = ""
         try:
@@ -69,26 +73,11 @@ def index(stream: Readable, tar_fd: int | None, limits: Limits | None = None) ->
         source.finish()
         if reason:
             return Indexed(Applied(source.digest, 0, 0, (), (), source.size), None, 0, reason)
-        blocks = expand(layer.sparse, tar_fd, source.size)
+        end = source.size if whole else source.content
+        blocks = expand(layer.sparse, parts[0] if parts else None, end)
     implied, missing = _open_ends(layer.root)
     applied = Applied(source.digest, layer.size, layer.entries, implied, missing, source.size)
     return Indexed(applied, layer.root, blocks)
-
-
-class _Tee:
-    """A stream whose bytes go to a file as well, as they are read."""
-
-    def __init__(self, stream: Readable, fd: int) -> None:
-        self._stream = stream
-        self._fd = fd
-
-    def read(self, size: int, /) -> bytes:
-        """Up to ``size`` bytes."""
-        piece = self._stream.read(size)
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(self._fd, view) :]
-        return piece
 
 
 def _open_ends(root: Directory) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
@@ -181,7 +170,7 @@ class _Layer:
             self.size += entry.size
             if size > self._limits.file or self.size > self._limits.total:
                 raise Corrupt(f"layer has more data than a layer may have: {shown(self._path)}")
-            where = self._source.position // BLOCK
+            where = self._source.content // BLOCK
         elif kind == tar.SYMLINK:
             target = entry.linkname
             if not target or b"\0" in target:
@@ -210,9 +199,9 @@ class _Layer:
         assert entry.map is not None
         self._blocks += -(-entry.real // BLOCK)
         self._text += 16 * len(entry.map)
-        if self._blocks + self._source.position // BLOCK >= BLOCKS:
+        if self._blocks + self._source.content // BLOCK >= BLOCKS:
             raise NotSupported("sparse files of more than a tebibyte")
-        self.sparse.append(Sparse(node, [(directory, name)], self._source.position, entry.map, entry.real))
+        self.sparse.append(Sparse(node, [(directory, name)], self._source.content, entry.map, entry.real))
 
     def _device(self, entry: tar.Entry) -> int:
         """The number of a device as the kernel encodes it (new_encode_dev)."""

@@ -15,7 +15,7 @@ BLOCK = 512
 
 
 class Sparse(Record):
-    """A sparse file: its names, where its pieces begin in the tar, where they belong, and how long it is."""
+    """A sparse file: its names, where its pieces begin in the file, where they belong, and how long it is."""
 
     node: Node
     names: list[tuple[Directory, bytes]]

@@ -149,6 +149,11 @@ class Source:
         return self._passed + self._position
 
     @property
+    def content(self) -> int:
+        """Where the content that begins here is, in the file that is made of the stream: of the whole of it, here."""
+        return self.position
+
+    @property
     def digest(self) -> str:
         """``sha256:<hex>`` of all bytes read ahead so far; of the whole stream after `finish`."""
         return "sha256:" + self._hash.hexdigest()

@@ -166,9 +166,7 @@ def _extension(source: Source, header: bytes) -> bytes:
     size = number(header[124:136])
     if not 0 <= size <= _MAX_EXTENSION:
         raise Corrupt(f"layer has an extended tar header of {size:,} bytes, more than {_MAX_EXTENSION:,}")
-    data = source.take(size)
-    source.skip(-size % 512)
-    return data
+    return source.take(size + -size % 512)[:size]
 
 
 def _entry(source: Source, header: bytes, flag: bytes, records: Pax | None, long_name: bytes) -> Entry:

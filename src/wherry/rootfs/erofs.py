@@ -1,7 +1,9 @@
 """Layers as tars that nobody unpacks, under one EROFS image of all their names (Linux, filesystems/erofs.rst).
 
-erofs/<hex of a diff id>/{tar,index}         a layer: its tar as it is, and the tree of what is in it
-erofs/<hex of an image's key>/image          the merged tree of an image's layers, whose files are in their tars
+erofs/<hex of a diff id>/{tar,heads,index}   a layer: its tar in two parts (`wherry.layers.erofs_tar`), and the tree of
+                                             what is in it
+erofs/<hex of an image's key>/image          the merged tree of an image's layers, whose files are in their tars, often
+                                             compressed (gzip)
 
 The image is mounted from the file, the tars are its devices in the order of the layers.  It is the only lower directory
 of a container's overlay, however many layers there are.
@@ -12,7 +14,7 @@ from __future__ import annotations
 from wherry.oci.mount import Mount
 from wherry.rootfs.directories import PLAIN, Directories
 
-TAR, INDEX, IMAGE = "tar", "index", "image"
+TAR, HEADS, INDEX, IMAGE = "tar", "heads", "index", "image"
 
 
 class ErofsSnapshotter(Directories):
