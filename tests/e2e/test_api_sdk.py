@@ -129,6 +129,42 @@ def test_volumes_and_networks(client: Any) -> None:
     net.remove()
 
 
+def test_a_link_is_shown_and_removed(client: Any) -> None:
+    import docker.errors
+
+    low, name = client.api, f"l-{uuid.uuid4().hex[:8]}"
+    one = client.containers.run("busybox", "sleep 1000", name=name, detach=True)
+    two = client.containers.run("busybox", "sleep 1000", name=f"{name}-two", links={name: "al"}, detach=True)
+    try:
+        assert low.inspect_container(two.id)["HostConfig"]["Links"] == [f"/{name}:/{name}-two/al"]
+        names = {shown["Id"]: shown["Names"] for shown in low.containers()}
+        assert names[one.id] == [f"/{name}", f"/{name}-two/al"] and names[two.id] == [f"/{name}-two"]
+        with pytest.raises(docker.errors.APIError, match="cannot remove the default link name"):
+            low.remove_container(two.id, link=True)
+        with pytest.raises(docker.errors.NotFound):
+            low.remove_container(f"{name}-two/other", link=True)
+        low.remove_container(f"{name}-two/al", link=True)
+        assert low.inspect_container(two.id)["HostConfig"]["Links"] is None
+        assert {one.id, two.id} <= {shown["Id"] for shown in low.containers()}
+        assert b"al " not in two.exec_run("cat /etc/hosts").output
+    finally:
+        two.remove(force=True)
+        one.remove(force=True)
+
+
+def test_a_network_with_a_subnet_that_it_does_not_use(client: Any) -> None:
+    name = f"sdk net/{uuid.uuid4().hex[:8]}"
+    config = {"Config": [{"Subnet": "2001:db8:389::/64"}]}
+    made = client.api.create_network(name, ipam=config)
+    try:
+        assert made["Warning"].startswith("the subnet 2001:db8:389::/64 is not used")
+        shown = client.api.inspect_network(name)
+        assert shown["Id"] == made["Id"] and not shown["EnableIPv6"]
+        assert {"Subnet": "2001:db8:389::/64"} in shown["IPAM"]["Config"]
+    finally:
+        client.api.remove_network(name)
+
+
 def test_events_come_as_they_happen(client: Any) -> None:
     told = client.events(decode=True, filters={"type": "container"})
     one = client.containers.create("busybox", "true", name="e-" + uuid.uuid4().hex[:8])

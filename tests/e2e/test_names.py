@@ -108,9 +108,31 @@ def test_links_on_the_default_network(net: Net) -> None:
     net.up("client", "--link", "web:shop")
     hosts = net.wherry.ok("exec", "client", "cat", "/etc/hosts")
     assert f"{net.address('web', 'bridge')}\tshop {one[:12]} web\n" in hosts
+    links = ("inspect", "-f", "{{.HostConfig.Links}} {{.NetworkSettings.Networks.bridge.Links}}")
+    assert net.wherry.ok(*links, "client") == "[/web:/client/shop] []\n"
+    names = ("ps", "--no-trunc", "--filter", "name=web", "--format", "{{.Names}}")
+    assert net.wherry.ok(*names) == "web,client/shop\n"
     net.wherry.ok("stop", "-t", "0", "web")
     refused = net.wherry("run", "--rm", "--name", "late", "--link", "web:shop", "busybox", "true")
     assert refused.code == 125 and "Cannot link to a non running container: /web AS /late/shop" in refused.err
+
+
+def test_a_link_is_removed(net: Net) -> None:
+    one = net.up("web")
+    net.up("client", "--link", "web:shop", "--link", "web:other")
+    for bad, message in (("client", "cannot remove the default link name"), ("client/x", "No such container: client/x"),
+                         ("x/shop", "No such container")):  # fmt: skip
+        refused = net.wherry("rm", "--link", bad)
+        assert refused.code == 1 and message in refused.err, str(refused)
+    assert net.wherry.ok("rm", "--link", "/client/shop") == "/client/shop\n"
+    hosts = net.wherry.ok("exec", "client", "cat", "/etc/hosts")
+    assert f"\tshop {one[:12]}" not in hosts and f"\tother {one[:12]} web\n" in hosts and "localhost" in hosts
+    assert net.wherry.ok("inspect", "-f", "{{.HostConfig.Links}}", "client") == "[/web:/client/other]\n"
+    assert net.wherry("rm", "--link", "client/shop").code == 1
+    net.wherry.ok("rename", "web", "store")
+    net.wherry.ok("restart", "-t", "0", "client")
+    started = net.wherry.ok("exec", "client", "sh", "-c", "cat /etc/hosts; env")
+    assert "shop" not in started.lower() and "OTHER_NAME=/client/other" in started
 
 
 def test_servers_search_domains_options_and_hosts(net: Net) -> None:

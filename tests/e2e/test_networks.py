@@ -249,7 +249,9 @@ BAD = [
     (["bridge"], "operation is not permitted on predefined bridge network"),
     (["-d", "host", "x-net"], 'only one instance of "host" network is allowed'),
     (["-d", "nosuch", "x-net"], "plugin not found"),
-    (["a b"], "includes invalid characters for a network name"),
+    (["default"], "operation is not permitted on predefined default network"),
+    ([" "], "invalid name: name is empty"),
+    (["x-net\x1b[2J"], "characters that cannot be printed"),
     (["--subnet", "10.1.2.3", "x-net"], "invalid CIDR address: 10.1.2.3"),
     (["--subnet", "10.1.2.3/24", "x-net"], "invalid subnet 10.1.2.3/24: it should be 10.1.2.0/24"),
     (["--gateway", "10.1.2.1", "x-net"], "every ip-range or gateway must have a corresponding subnet"),
@@ -260,7 +262,6 @@ BAD = [
         "no matching subnet for aux-address 10.9.9.9",
     ),
     (["--subnet", "127.0.0.0/24", "x-net"], "Pool overlaps with other one on this address space"),
-    (["--subnet", "fd00:9::/64", "x-net"], "IPv6 is not enabled"),
     (["--opt", "com.docker.network.bridge.nonsense=1", "x-net"], "is not supported by the driver bridge"),
     (["--opt", "com.docker.network.bridge.name=lo", "x-net"], "an interface named lo is there already"),
     (["--opt", "com.docker.network.driver.mtu=1", "x-net"], "a number from 68 to 65535"),
@@ -285,6 +286,50 @@ def test_networks_that_cannot_be(as_root: Wherry, arguments: list[str], message:
     assert done.code == 1 and message in done.err, str(done)
     assert as_root.ok("network", "ls", "-q", "--filter", "name=x-net") == ""
     assert leaks.interfaces_of(as_root.directory) <= before  # one that nobody uses any more may go meanwhile
+
+
+def test_a_subnet_of_a_family_that_the_network_does_not_have(
+    as_root: Wherry, net: Callable[..., str], up: Callable[..., str]
+) -> None:
+    """It is kept, and an address in it may be asked for; nobody has one."""
+    name = net("--subnet", f"{subnet()}.0/24")
+    made = as_root("network", "create", "--subnet", "2001:db8:9::/64", "--gateway", "2001:db8:9::1", f"{name}-six")
+    try:
+        assert made.code == 0 and "WARNING: the subnet 2001:db8:9::/64 is not used: IPv6 is not enabled" in made.err
+        (document,) = json.loads(as_root.ok("network", "inspect", f"{name}-six"))
+        four, six = document["IPAM"]["Config"]
+        assert not document["EnableIPv6"] and ":" not in four["Subnet"]
+        assert six == {"Subnet": "2001:db8:9::/64", "Gateway": "2001:db8:9::1"}
+        one = up("--network", f"name={name}-six,ip6=2001:db8:9::7")
+        own = place(as_root, one, f"{name}-six")
+        assert own["IPAMConfig"] == {"IPv6Address": "2001:db8:9::7"} and own["GlobalIPv6Address"] == ""
+        assert [address for address in ips(as_root, one) if ":" in address] == []
+        refused = as_root("run", "--rm", "--network", f"name={name}-six,ip6=2001:db8:a::7", "busybox", "true")
+        assert refused.code == 125 and "no configured subnet or ip-range contain the IP address" in refused.err
+        again = as_root("network", "create", "--subnet", "2001:db8:9::/64", f"{name}-more")  # it is nobody's
+        assert again.code == 0, str(again)
+        as_root.ok("network", "rm", f"{name}-more")
+        as_root.ok("rm", "-f", one)
+    finally:
+        as_root("network", "rm", f"{name}-six")
+
+
+def test_what_a_network_may_be_called(as_root: Wherry, net: Callable[..., str], up: Callable[..., str]) -> None:
+    """Whatever is not blank, as in Docker: names are looked up, and nothing is made of them."""
+    base = net()
+    for name in (f"{base} of ours", f"{base}/../../etc", f'{base}"; add table x', f"{base}-{'long' * 80}", f"{base}-é"):
+        as_root.ok("network", "create", name)
+        try:
+            one = up("--network", name)
+            assert place(as_root, one, name)["IPAddress"]
+            assert as_root.ok("network", "inspect", "-f", "{{.Name}}", name) == f"{name}\n"
+            own = place(as_root, one, name)["IPAddress"]
+            looked_up = as_root("exec", one, "nslookup", str(own))  # the server goes on after a name that does not fit
+            assert "timed out" not in looked_up.out + looked_up.err, str(looked_up)
+            assert str(own) in as_root.ok("exec", one, "nslookup", one[:12])
+            as_root.ok("rm", "-f", one)
+        finally:
+            as_root.ok("network", "rm", name)
 
 
 def test_names_and_subnets_are_taken_once(as_root: Wherry, net: Callable[..., str]) -> None:

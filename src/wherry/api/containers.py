@@ -9,10 +9,9 @@ from functools import partial
 from aiohttp import web
 
 from wherry.api.again import Truth
-from wherry.api.context import API, body, json_response, nothing, query
+from wherry.api.context import API, body, json_response, nothing, query, version
 from wherry.api.progress import respond
 from wherry.engine import containers, execs
-from wherry.errors import InvalidArgument
 from wherry.store.locks import is_held
 
 TYPE_CHECKING = False
@@ -65,9 +64,19 @@ async def inspect(request: web.Request) -> web.Response:
     stamp = api.again.now()
     found, truth = await api.read(_look, name_of(request), size)
     found["ExecIDs"] = api.execs.of(found["Id"], found["ExecIDs"] or []) or None
+    if version(request) < (1, 45):
+        _name_by_id(found)
     if not size:
         api.again.remember(request, stamp, truth)
     return json_response(found)
+
+
+def _name_by_id(document: dict[str, Any]) -> None:
+    """Until API 1.44 a running container's aliases in networks that people made had its other names in them."""
+    for place in document["NetworkSettings"]["Networks"].values():
+        if place["DNSNames"] is not None and place["EndpointID"]:
+            names = [*(place["Aliases"] or ()), document["Id"][:12], document["Config"]["Hostname"]]
+            place["Aliases"] = list(dict.fromkeys(names))
 
 
 def _look(engine: Engine, name: str, size: bool) -> tuple[dict[str, Any], Truth]:
@@ -155,7 +164,8 @@ async def remove(request: web.Request) -> web.Response:
     """``DELETE /containers/{name}``."""
     asked, api = query(request), request.app[API]
     if asked.flag("link"):
-        raise InvalidArgument("links are removed with their container")
+        await api.work("unlink", name_of(request))
+        return nothing()
     row = await api.read(containers.find, name_of(request))
     await api.work("remove", name_of(request), asked.flag("force"), asked.flag("v"))
     api.pending.drop(row.id)
@@ -234,5 +244,5 @@ ROUTES: Routes = (
     ("POST", "/containers/{name}/rename", rename),
     ("POST", "/containers/{name}/resize", resize),
     ("GET", "/containers/{name}/top", top),
-    ("DELETE", "/containers/{name}", remove),
+    ("DELETE", "/containers/{name:.+}", remove),
 )

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
 
 _TAR = "application/x-tar"
+_OF_CONTAINERS = ("Hostname", "Domainname", "AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin",
+                  "StdinOnce", "Image", "NetworkDisabled", "MacAddress", "StopTimeout")  # fmt: skip
+"""Fields that the configuration of an image has in the API until 1.49."""
 
 
 def name_of(request: web.Request) -> str:
@@ -40,14 +43,27 @@ async def list_all(request: web.Request) -> web.Response:
         found = images.list_images(engine, filters=filters)
         return [image_document(one, shared.get(one.id, -1)) for one in found]
 
-    return json_response(await request.app[API].read(look))
+    return json_response([older(one, version(request)) for one in await request.app[API].read(look)])
+
+
+def older(document: dict[str, Any], spoken: tuple[int, ...]) -> dict[str, Any]:
+    """An image in a list, with what it had until API 1.43 and 1.42."""
+    if spoken < (1, 44):
+        document["VirtualSize"] = document["Size"]
+    if spoken < (1, 43) and not (document["RepoTags"] or document["RepoDigests"]):
+        document |= {"RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"]}
+    return document
 
 
 async def inspect(request: web.Request) -> web.Response:
     """``GET /images/{name}/json``."""
     found = await request.app[API].read(images.inspect, name_of(request))
     if version(request) < (1, 45):
-        found |= {"Container": "", "ContainerConfig": None}
+        found |= await request.app[API].read(images.committed_from, found["Id"])
+    if version(request) < (1, 44):
+        found["VirtualSize"] = found["Size"]
+    if version(request) >= (1, 50):
+        found["Config"] = {name: value for name, value in found["Config"].items() if name not in _OF_CONTAINERS}
     return json_response(found)
 
 

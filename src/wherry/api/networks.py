@@ -41,7 +41,8 @@ async def inspect(request: web.Request) -> web.Response:
 async def create(request: web.Request) -> web.Response:
     """``POST /networks/create``."""
     answer = await request.app[API].work("create_network", await body(request))
-    return json_response({"Id": answer.value, "Warning": ""}, 201)
+    identity, warning = answer.value
+    return json_response({"Id": identity, "Warning": warning}, 201)
 
 
 async def remove(request: web.Request) -> web.Response:
@@ -72,8 +73,8 @@ ROUTES: Routes = (
     ("GET", "/networks", list_all),
     ("POST", "/networks/create", create),
     ("POST", "/networks/prune", prune),
-    ("GET", "/networks/{name}", inspect),
-    ("DELETE", "/networks/{name}", remove),
-    ("POST", "/networks/{name}/connect", connect),
-    ("POST", "/networks/{name}/disconnect", disconnect),
+    ("GET", "/networks/{name:.+}", inspect),
+    ("DELETE", "/networks/{name:.+}", remove),
+    ("POST", "/networks/{name:.+}/connect", connect),
+    ("POST", "/networks/{name:.+}/disconnect", disconnect),
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from wherry.api.again import Truth
-from wherry.api.context import API, json_response, query
+from wherry.api.context import API, json_response, query, version
+from wherry.api.images import older
 from wherry.api.progress import respond
 from wherry.api.volumes import described
 from wherry.engine.info import API_VERSION, MIN_API_VERSION, info, versions
@@ -54,6 +55,7 @@ async def disk_usage(request: web.Request) -> web.Response:
             raise InvalidArgument(f"unknown object type: {name}")
     left_out = [field for name, field in names.items() if wanted and name not in wanted]
     found["Volumes"] = [described(volume) for volume in found["Volumes"] or ()]
+    found["Images"] = [older(image, version(request)) for image in found["Images"] or ()]
     return json_response({name: value for name, value in found.items() if name not in left_out})
 
 

@@ -102,6 +102,13 @@ def remove(engine: Engine, _worker: Worker, name: str, force: bool, volumes: boo
     remove(engine, name, force=force, volumes=volumes)
 
 
+def unlink(engine: Engine, _worker: Worker, name: str) -> None:
+    """``DELETE /containers/{name}?link=1``: NAME/ALIAS."""
+    from wherry.engine.links import unlink
+
+    unlink(engine, name)
+
+
 def execute(engine: Engine, _worker: Worker, name: str, options: dict[str, Any], exec_id: str) -> Answer:
     """``POST /exec/{id}/start``: the connection to the command's monitor."""
     from wherry.container.exec_options import ExecOptions
@@ -219,7 +226,7 @@ def disk_usage(engine: Engine, worker: Worker) -> dict[str, Any]:
     return disk_usage(engine)
 
 
-_OWN = (create, start, restart, stop, kill, pause, unpause, rename, remove, execute, logs, changes, update)
+_OWN = (create, start, restart, stop, kill, pause, unpause, rename, remove, unlink, execute, logs, changes, update)
 _OTHERS = (prune_containers, stats_once, stats, events, disk_usage, archive_stat, archive_get, archive_put, export)
 
 

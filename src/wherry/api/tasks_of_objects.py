@@ -58,12 +58,12 @@ def prune_volumes(engine: Engine, _worker: Worker, filters: Filters, everything:
     return prune(engine, filters, everything=everything)
 
 
-def create_network(engine: Engine, _worker: Worker, body: bytes) -> str:
-    """``POST /networks/create``; the id."""
+def create_network(engine: Engine, _worker: Worker, body: bytes) -> tuple[str, str]:
+    """``POST /networks/create``; the id, and what of the request has no effect."""
     from wherry.api.fields import parse
     from wherry.engine.networks import create
     from wherry.errors import NotSupported
-    from wherry.network.request import NetworkRequest
+    from wherry.network.request import NetworkRequest, warnings
 
     asked = parse(body)
     if asked.boolean("Ingress") or asked.boolean("ConfigOnly") or asked.part("ConfigFrom").text("Network"):
@@ -72,24 +72,22 @@ def create_network(engine: Engine, _worker: Worker, body: bytes) -> str:
     if ipam.text("Driver") not in ("", "default") or ipam.pairs("Options"):
         raise InvalidArgument(f"invalid ipam driver {ipam.text('Driver')!r}: the only one is default")
     ranges = ipam.objects("Config")
-    return create(
-        engine,
-        NetworkRequest(
-            asked.text("Name"),
-            asked.text("Driver") or "bridge",
-            tuple([one.text("Subnet") for one in ranges if one.text("Subnet")]),
-            tuple([one.text("IPRange") for one in ranges if one.text("IPRange")]),
-            tuple([one.text("Gateway") for one in ranges if one.text("Gateway")]),
-            tuple([pair for one in ranges for pair in one.pairs("AuxiliaryAddresses")]),
-            asked.boolean("Internal"),
-            asked.boolean("Attachable"),
-            asked.boolean("EnableIPv4") if asked.has("EnableIPv4") else True,
-            asked.boolean("EnableIPv6"),
-            asked.pairs("Options"),
-            asked.pairs("Labels"),
-            ipam.value("Options") is not None,
-        ),
+    request = NetworkRequest(
+        asked.text("Name"),
+        asked.text("Driver") or "bridge",
+        tuple([one.text("Subnet") for one in ranges if one.text("Subnet")]),
+        tuple([one.text("IPRange") for one in ranges if one.text("IPRange")]),
+        tuple([one.text("Gateway") for one in ranges if one.text("Gateway")]),
+        tuple([pair for one in ranges for pair in one.pairs("AuxiliaryAddresses")]),
+        asked.boolean("Internal"),
+        asked.boolean("Attachable"),
+        asked.boolean("EnableIPv4") if asked.has("EnableIPv4") else True,
+        asked.boolean("EnableIPv6"),
+        asked.pairs("Options"),
+        asked.pairs("Labels"),
+        ipam.value("Options") is not None,
     )
+    return create(engine, request), "; ".join(warnings(request))
 
 
 def remove_network(engine: Engine, _worker: Worker, name: str) -> None:

@@ -47,7 +47,7 @@ def fields(document: Mapping[str, Any], *, whole: bool) -> Fields:
     identity = document["Id"]
     return {
         "ID": lambda: identity if whole else identity[:12],
-        "Names": lambda: ",".join([name.removeprefix("/") for name in document["Names"] if "/" not in name[1:]]),
+        "Names": lambda: ",".join([name[1:] for name in document["Names"] if whole or "/" not in name[1:]]),
         "Image": lambda: _image(document, whole),
         "Command": lambda: _command(document["Command"], whole),
         "CreatedAt": lambda: units.local_time(document["Created"]),

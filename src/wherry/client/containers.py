@@ -199,6 +199,11 @@ def remove(remote: Remote, name: str, *, force: bool = False, volumes: bool = Fa
     return name
 
 
+def unlink(remote: Remote, name: str) -> None:
+    """See `wherry.engine.links.unlink`."""
+    remote.call("DELETE", f"/containers/{named('container', name.removeprefix('/'), safe='/')}", {"link": True})
+
+
 def update(remote: Remote, name: str, wanted: ContainerUpdate) -> None:
     """See `wherry.engine.update.update`."""
     remote.call("POST", f"{of(name)}/update", body=request.update(wanted))

@@ -30,6 +30,7 @@ VERBS = {
     "images": dict.fromkeys(("history", "inspect", "list_images", "tag"), "images"),
     "import_image": {"import_image": "images"},
     "info": {"info": "system"},
+    "links": {"unlink": "containers"},
     "load": {"load": "images"},
     "logs": {"texts": "system"},
     "networks": dict.fromkeys(("create", "documents", "inspect", "prune", "remove"), "networks"),

@@ -31,10 +31,14 @@ class Places(Record):
     apparmor_profile: str = ""
     graph: tuple[tuple[str, str], ...] = ()  # LowerDir, UpperDir, WorkDir, MergedDir
     network: dict[str, Any] | None = None  # NetworkSettings, as `wherry.engine.network_settings` makes it
+    links: tuple[str, ...] = ()  # of the default network
     exec_ids: tuple[str, ...] = ()
     health: Health = Health()
     size_rw: int | None = None
     size_root: int | None = None
+
+
+_NOWHERE = Places()
 
 
 def inspect(record: ContainerRecord, state: State, places: Places) -> dict[str, Any]:
@@ -58,10 +62,10 @@ def inspect(record: ContainerRecord, state: State, places: Places) -> dict[str, 
         "ProcessLabel": places.process_label,
         "AppArmorProfile": places.apparmor_profile,
         "ExecIDs": list(places.exec_ids) or None,
-        "HostConfig": _host_config(record),
+        "HostConfig": _host_config(record, places),
         "GraphDriver": {"Data": dict(places.graph) or None, "Name": record.snapshotter},
         "Mounts": mount_points(record.mounts),
-        "Config": _config(record, places),
+        "Config": config_of(record, places),
         "NetworkSettings": places.network,
     }
     if places.size_rw is not None:
@@ -123,7 +127,8 @@ def _check(result: Result) -> dict[str, Any]:
     }
 
 
-def _config(record: ContainerRecord, places: Places) -> dict[str, Any]:
+def config_of(record: ContainerRecord, places: Places = _NOWHERE) -> dict[str, Any]:
+    """What the container runs: Docker's ``Config``."""
     options = record.options
     config: dict[str, Any] = {
         "Hostname": options.hostname or places.hostname or record.short_id,
@@ -170,7 +175,7 @@ def _listed(values: tuple[str, ...] | None) -> list[str] | None:
     return list(values) if values else None
 
 
-def _host_config(record: ContainerRecord) -> dict[str, Any]:
+def _host_config(record: ContainerRecord, places: Places) -> dict[str, Any]:
     options = record.options
     masked, readonly = _paths(options)
     config: dict[str, Any] = {
@@ -194,7 +199,7 @@ def _host_config(record: ContainerRecord) -> dict[str, Any]:
         "GroupAdd": _listed(options.group_add),
         "IpcMode": options.ipc_mode or "private",
         "Cgroup": "",
-        "Links": None,
+        "Links": _listed(places.links),
         "OomScoreAdj": options.oom_score_adj,
         "PidMode": options.pid_mode,
         "Privileged": options.privileged,

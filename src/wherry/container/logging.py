@@ -47,9 +47,11 @@ def check(driver: str, given: Pairs) -> None:
             raise InvalidArgument("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
         _buffer_size(options["max-buffer-size"])
     if driver not in DRIVERS:
-        hint = f"use one of {', '.join(DRIVERS)}"
+        hint = ""
         if driver in _ELSEWHERE:
-            hint = f"Wherry sends logs to no other machine; {hint}, and ship the log from there"
+            hint = (
+                f"Wherry sends logs to no other machine; use one of {', '.join(DRIVERS)}, and ship the log from there"
+            )
         raise InvalidArgument(f'error looking up logging plugin {driver}: plugin "{driver}" not found', hint=hint)
     known = _ATTRIBUTES if driver == "journald" else _ATTRIBUTES + _ROTATION
     for name in options:

@@ -99,6 +99,7 @@ class Glance(Record):
     mounts: tuple[MountPoint, ...]
     labels: Pairs
     network_mode: str
+    annotations: Pairs
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Glance:
@@ -114,6 +115,7 @@ class Glance(Record):
             _mounts_from(document),
             frozen(options["labels"]),
             options["network_mode"],
+            frozen(options["annotations"]),
         )
 
 
@@ -127,7 +129,7 @@ def _mounts_from(document: dict[str, Any]) -> tuple[MountPoint, ...]:
 
 
 _DEFAULTS = {name: ContainerRecord._defaults[name] for name in ("image_id", "image_name", "path", "args")}
-_OPTIONS = {name: ContainerOptions._defaults[name] for name in ("labels", "network_mode")}
+_OPTIONS = {name: ContainerOptions._defaults[name] for name in ("labels", "network_mode", "annotations")}
 
 
 def mount_points(mounts: tuple[MountPoint, ...]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import time
 
 from wherry import fastjson
 from wherry.container import instructions
+from wherry.container.inspect import config_of
 from wherry.engine import events, gc, new_image
 from wherry.engine.containers import find, load
 from wherry.engine.diff import changes_of
@@ -137,8 +138,9 @@ def _commit(
     made = {key: document[key] for key in ("architecture", "os", "variant", "os.version") if document.get(key)}
     made |= {"author": options.author} if options.author else {}
     made |= {"created": created, "config": settings, "history": history}
+    made |= {"container": record.id, "container_config": config_of(record)}  # shown below API 1.45, as Docker has them
     made["rootfs"] = {"type": "layers", "diff_ids": diff_ids}
-    return new_image.keep(engine, made, layers, docker=docker, names=(target,) if target else ())
+    return new_image.keep(engine, made, layers, docker=docker, names=(target,) if target else (), parent=base.id)
 
 
 def _settings(options: ContainerOptions, base: ImageRow) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def connect(engine: Engine, option: NetworkOption, container: str) -> None:
     settings = places.settings_of(option)
     _check_modes(engine, record, network)
     places.check(network, settings)
-    places.check_links(engine, network, settings)
+    settings = places.with_links(engine, network, settings)
     new = places.new_endpoint(network.id, record.id, settings)
     if row.status not in ALIVE or row.status == "restarting":
         _check_new(engine, record, network)

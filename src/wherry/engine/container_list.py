@@ -6,7 +6,7 @@ import time
 
 from wherry.container.record import mount_points
 from wherry.container.state import status_text
-from wherry.engine import network_settings
+from wherry.engine import links, network_settings
 from wherry.engine.containers import find, glance, list_containers, load, state, written
 from wherry.errors import InvalidArgument
 from wherry.store import images, networks
@@ -40,7 +40,20 @@ class Seen:
     def __init__(self) -> None:
         self.images: dict[str, str] = {}  # names and what they mean now, "" for nothing
         self.networks: dict[str, Network | None] = {}
-        self.endpoints: dict[str, list[EndpointRow]] | None = None  # of each container
+        self._endpoints: dict[str, list[EndpointRow]] | None = None
+        self._links: dict[str, list[str]] | None = None
+
+    def endpoints(self, engine: Engine) -> dict[str, list[EndpointRow]]:
+        """Those of each container."""
+        if self._endpoints is None:
+            self._endpoints = networks.endpoints_by_container(engine.db)
+        return self._endpoints
+
+    def links(self, engine: Engine) -> dict[str, list[str]]:
+        """What each container is called by links to it."""
+        if self._links is None:
+            self._links = links.names(engine, self.endpoints(engine))
+        return self._links
 
 
 class Listed:
@@ -67,7 +80,7 @@ class Listed:
         words = [f"'{word}'" if " " in word else word for word in line.args]
         shown: dict[str, Any] = {
             "Id": row.id,
-            "Names": [f"/{row.name}"],
+            "Names": [f"/{row.name}", *self._seen.links(self.engine).get(row.id, ())],
             "Image": self._image(),
             "ImageID": line.image_id,
             "Command": " ".join([line.path, *words]),
@@ -80,18 +93,15 @@ class Listed:
             "Labels": dict(line.labels),
             "State": self.state.status,
             "Status": status_text(self.state, time.time_ns()),
-            "HostConfig": {"NetworkMode": line.network_mode},
+            "HostConfig": {"NetworkMode": line.network_mode} | _annotations(line),
             "NetworkSettings": {"Networks": self.networks()},
             "Mounts": mount_points(line.mounts),
         }
 
     def networks(self) -> dict[str, dict[str, Any]]:
         """Its networks by name: Docker's ``EndpointSettings``."""
-        seen = self._seen
-        if seen.endpoints is None:
-            seen.endpoints = networks.endpoints_by_container(self.engine.db)
-        rows = seen.endpoints.get(self.row.id, ())
-        return network_settings.places(self.engine, rows, lambda: self.record, seen.networks)
+        rows = self._seen.endpoints(self.engine).get(self.row.id, ())
+        return network_settings.places(self.engine, rows, lambda: self.record, self._seen.networks)
 
     def ports(self) -> list[dict[str, Any]]:
         """What it publishes, and what it only exposes: Docker's ``Port``."""
@@ -191,6 +201,10 @@ def _check_values(filters: Filters) -> None:
         _ports(text)
     for text in filters.get("is-task", ()):
         _truth(text)
+
+
+def _annotations(line: Glance) -> dict[str, Any]:
+    return {"Annotations": dict(line.annotations)} if line.annotations else {}
 
 
 def _matches(pattern: str, text: str) -> bool:

@@ -76,7 +76,7 @@ def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
     from wherry.container.inspect import Places
     from wherry.container.inspect import inspect as describe
     from wherry.container.logging import path as log_path
-    from wherry.engine import execs, network_settings
+    from wherry.engine import execs, links, network_settings
     from wherry.monitor.log_file import lost_lines
     from wherry.store import images
 
@@ -89,6 +89,7 @@ def inspect(engine: Engine, name: str, *, size: bool = False) -> dict[str, Any]:
     image = images.get(engine.db, record.image_id) if size else None
     log = log_path(directory, row.id, record.options.log_driver)
     places = Places(
+        links=links.described(engine, record),
         exec_ids=tuple(execs.unended(engine, row.id)),
         health=_health(engine, row),
         resolv_conf=f"{directory}/resolv.conf",

@@ -81,7 +81,7 @@ def image_document(one: Summary, shared: int = -1, containers: int = -1) -> dict
         "Created": one.created,
         "Id": one.id,
         "Labels": dict(one.labels),
-        "ParentId": "",
+        "ParentId": one.parent,
         "RepoDigests": list(one.repo_digests),
         "RepoTags": list(one.repo_tags),
         "SharedSize": shared,

@@ -41,6 +41,7 @@ class Summary(Record):
     labels: tuple[tuple[str, str], ...]
     containers: int
     platform: str
+    parent: str = ""
 
 
 class Step(Record):
@@ -72,11 +73,16 @@ def list_images(engine: Engine, *, filters: Mapping[str, Sequence[str]] | None =
     for row in containers.list_all(engine.db):
         used[row.image_id] = used.get(row.image_id, 0) + 1
     found = []
-    for image in images.list_all(engine.db):
+    rows = images.list_all(engine.db)
+    there = {image.id for image in rows}
+    for image in rows:
         tags, by_digest = _familiar(names.get(image.id, ()))
         labels = image_configs.parse(image.config.encode()).labels
         count = used.get(image.id, 0)
-        found.append(Summary(image.id, tags, by_digest, image.created, image.size, labels, count, image.platform))
+        parent = image.parent if image.parent in there else ""
+        found.append(
+            Summary(image.id, tags, by_digest, image.created, image.size, labels, count, image.platform, parent)
+        )
     return tuple(_filter(engine, found, wanted))
 
 
@@ -152,7 +158,7 @@ def inspect(engine: Engine, name: str) -> dict[str, Any]:
         "Id": row.id,
         "RepoTags": list(tags),
         "RepoDigests": list(by_digest),
-        "Parent": "",
+        "Parent": row.parent if row.parent and images.get(engine.db, row.parent) else "",
         "Comment": comment,
         "Created": config.created or rfc3339(0),
         "DockerVersion": raw.get("docker_version", ""),
@@ -171,6 +177,16 @@ def inspect(engine: Engine, name: str) -> dict[str, Any]:
     document["RootFS"] = {"Type": "layers", "Layers": list(config.diff_ids)}
     document["Metadata"] = {"LastTagTime": rfc3339(row.tagged)}
     return document
+
+
+def committed_from(engine: Engine, name: str) -> dict[str, Any]:
+    """The container that an image was made of, as Docker showed it until API 1.44.  Raises `NotFound`."""
+    raw: dict[str, Any] = fastjson.loads(images.resolve(engine.db, name).config)
+    config = raw.get("container_config")
+    return {
+        "Container": str(raw.get("container") or ""),
+        "ContainerConfig": _settings(config if isinstance(config, dict) else {}),
+    }
 
 
 def _settings(given: dict[str, Any]) -> dict[str, Any]:

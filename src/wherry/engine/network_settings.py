@@ -83,7 +83,7 @@ def _place(network: Network, record: Callable[[], ContainerRecord], row: Endpoin
     named = network.driver not in ("host", "null") and network.name != "bridge"
     return {
         "IPAMConfig": _ipam(settings),
-        "Links": list(settings.links) or None,
+        "Links": (list(settings.links) or None) if network.name != "bridge" else None,  # those are HostConfig's
         "Aliases": list(settings.aliases) or None,
         "MacAddress": own.mac or settings.mac,
         "DriverOpts": dict(settings.driver_options) or None,

@@ -41,7 +41,7 @@ def create(engine: Engine, request: NetworkRequest) -> str:
     `NotSupported` for what this host cannot do.
     """
     check_name(request.name)
-    if request.name in networks.BUILT_IN:
+    if request.name in (*networks.BUILT_IN, "default"):
         raise Forbidden(f"operation is not permitted on predefined {request.name} network")
     network = _asked(request)
     if engine.rootless:
@@ -88,19 +88,19 @@ def _asked(request: NetworkRequest) -> Network:
     identity = os.urandom(32).hex()
     if request.driver in bridges.CHILDREN and not dict(request.options).get("parent"):
         request = request.replace(internal=True)  # as in Docker: it leads nowhere
-    found = subnets(request)
-    if request.enable_ipv6 is False and any(one.is_ipv6 for one in found):
-        raise InvalidArgument("an IPv6 subnet was given, but IPv6 is not enabled for the network", hint="add --ipv6")
+    asked_for = subnets(request)
+    found = tuple([one for one in asked_for if request.uses(one.subnet)])
     asked = Network(
         id=identity,
         name=request.name,
         driver=request.driver,
         bridge=bridge.name_for(identity, is_default=False) if request.driver == "bridge" else "",
         subnets=found,
+        unused=tuple([one for one in asked_for if one not in found]),
         internal=request.internal,
         attachable=request.attachable,
         ipam_options=request.ipam_options,
-        configured=bool(found),
+        configured=bool(asked_for),
         enable_ipv4=request.enable_ipv4,
         enable_ipv6=request.enable_ipv6,
         options=request.options,
@@ -215,7 +215,8 @@ def describe(engine: Engine, network: Network) -> dict[str, Any]:
         "IPAM": {
             "Driver": "default",
             "Options": {} if network.ipam_options and network.name not in networks.BUILT_IN else None,
-            "Config": [_ipam(one) for one in network.subnets] or ([] if network.driver == "bridge" else None),
+            "Config": [_ipam(one) for one in (*network.subnets, *network.unused)]
+            or ([] if network.driver == "bridge" else None),
         },
         "Internal": network.internal,
         "Attachable": network.attachable,

@@ -144,7 +144,7 @@ class Written:
 
 def keep(
     engine: Engine, document: dict[str, Any], layers: tuple[Descriptor, ...], *, docker: bool,
-    names: tuple[Reference, ...], action: str = "",
+    names: tuple[Reference, ...], action: str = "", parent: str = "",
 ) -> str:  # fmt: skip
     """Write the documents of an image and its rows; its id.  ``docker``: the documents' media types are Docker's."""
     body = fastjson.dumps(document).encode()
@@ -165,6 +165,7 @@ def keep(
         config=config,
         names=names,
         action=action,
+        parent=parent,
     )
     return image_id
 

@@ -47,7 +47,7 @@ def decide(engine: Engine, options: ContainerOptions) -> list[tuple[str, Endpoin
         if engine.rootless:
             _check_rootless(network, settings, options)
         check(network, settings)
-        check_links(engine, network, settings)
+        settings = with_links(engine, network, settings)
         if network.id in found:
             raise InvalidArgument(f'network "{name}" is specified multiple times')
         found[network.id] = (network.id, settings)
@@ -56,16 +56,21 @@ def decide(engine: Engine, options: ContainerOptions) -> list[tuple[str, Endpoin
     return list(found.values())
 
 
-def check_links(engine: Engine, network: Network, settings: EndpointSettings) -> None:
-    """Whom a link of the default network names has to be there; elsewhere a name server finds it when asked.
+def with_links(engine: Engine, network: Network, settings: EndpointSettings) -> EndpointSettings:
+    """The settings with the ids of those whom links of the default network name, who may be called otherwise later;
+    elsewhere a name server finds them when asked.
 
-    Raises `NotFound`.
+    Raises `NotFound` for one that is not there.
     """
-    if settings.links and network.name == DEFAULT:
-        from wherry.engine.containers import find
+    if not settings.links or network.name != DEFAULT:
+        return settings
+    from wherry.engine.containers import find
 
-        for link in settings.links:
-            find(engine, link.partition(":")[0])
+    links = []
+    for target, alias in [link.partition(":")[::2] for link in settings.links]:
+        row = find(engine, target)
+        links.append(f"{row.id}:{alias or row.name}")
+    return settings.replace(links=tuple(links))
 
 
 def alone() -> NotSupported:
@@ -140,7 +145,7 @@ def check(network: Network, settings: EndpointSettings) -> None:
             continue
         if (":" in address) != (what == "IPv6"):
             raise InvalidArgument(f"invalid {what} address: {address}")
-        subnets = [one for one in network.subnets if one.is_ipv6 == (what == "IPv6")]
+        subnets = [one for one in (*network.subnets, *network.unused) if one.is_ipv6 == (what == "IPv6")]
         from wherry.network.addresses import Range
 
         if not network.configured:

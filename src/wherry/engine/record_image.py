@@ -27,10 +27,12 @@ def record(
     names: Sequence[Reference] = (),
     target: str = "",
     action: str = "",
+    parent: str = "",
 ) -> bool:
     """Adds the image and gives it ``names``; whether the first of them is new or pointed elsewhere before.
 
-    ``target`` is the digest that the registry has for it.  ``action`` is told of it (`wherry.engine.events`).  Raises
+    ``target`` is the digest that the registry has for it.  ``action`` is told of it (`wherry.engine.events`).
+    ``parent`` is the image that it was made from here.  Raises
     `NotFound` when a layer is not in place.
     """
     rows = []
@@ -56,6 +58,7 @@ def record(
                 platform=str(config.platform),
                 fixup=fixup,
                 snapshotter=snapshotter,
+                parent=parent,
             ),
         )
         for name in names:

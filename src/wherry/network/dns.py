@@ -22,7 +22,7 @@ HEADER = 12
 SMALL = 512  # bytes of a datagram without EDNS
 LARGEST = 65535
 _MOST_EDNS = 4096  # what we send in a datagram at most
-_MOST_NAME = 255
+_MOST_NAME, _MOST_LABEL = 255, 63
 _MOST_RECORDS = 16  # looked through for an OPT record
 _QR, _AA, _TC, _RD, _RA, _CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0010
 _OPCODE = 0x7800
@@ -84,7 +84,7 @@ def _labels(message: bytes, at: int) -> tuple[list[bytes], int]:
         size = message[at]
         if size == 0:
             return labels, at + 1
-        if size > 63 or at + 1 + size >= len(message):
+        if size > _MOST_LABEL or at + 1 + size >= len(message):
             raise Malformed(FORMERR)
         labels.append(message[at + 1 : at + 1 + size])
         at += 1 + size
@@ -148,8 +148,15 @@ def address_record(address: str, seconds: int) -> bytes:
     return pack(">HHHIH", 0xC000 | HEADER, kind, IN, seconds, len(data)) + data
 
 
+def fits(name: str) -> bool:
+    """Whether a name of ours can be in a record (RFC 1035, 2.3.4)."""
+    return (
+        len(name.encode()) < _MOST_NAME - 1 and max([len(label) for label in name.encode().split(b".")]) <= _MOST_LABEL
+    )
+
+
 def name_record(name: str, seconds: int) -> bytes:
-    """The record that an address has this name (PTR)."""
+    """The record that an address has this name (PTR), which `fits`."""
     data = b"".join([bytes((len(label),)) + label for label in name.encode().split(b".") if label]) + b"\0"
     return pack(">HHHIH", 0xC000 | HEADER, PTR, IN, seconds, len(data)) + data
 

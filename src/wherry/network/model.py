@@ -54,6 +54,7 @@ class Network(Record):
     driver: str = "bridge"  # "bridge", "macvlan", "ipvlan", "host", "null"
     bridge: str = ""
     subnets: tuple[Subnet, ...] = ()
+    unused: tuple[Subnet, ...] = ()  # asked for, of a family that it does not have: shown, and given to nobody
     internal: bool = False
     attachable: bool = False
     ipam_options: bool = True  # false: shown as null, not as none
@@ -163,8 +164,11 @@ def to_json(value: Record, *left_out: str) -> str:
 def from_row(row: NetworkRow) -> Network:
     """The network in a row.  Fields that this version does not know are left out: a newer one wrote them."""
     fields = _known(Network, row.record)
-    fields["subnets"] = tuple([Subnet(**{**one, "aux_addresses": _frozen(one.get("aux_addresses", []))})
-                               for one in fastjson.loads(row.record).get("subnets", [])])  # fmt: skip
+    for name in ("subnets", "unused"):
+        found = fields.get(name, ())
+        fields[name] = tuple(
+            [Subnet(**{**one, "aux_addresses": _frozen(one.get("aux_addresses", []))}) for one in found]
+        )
     return Network(**(fields | {"id": row.id, "name": row.name, "created": row.created}))
 
 

@@ -329,7 +329,7 @@ def own_records(query: Query, known: Known) -> list[bytes] | None:
     if query.type == dns.PTR:
         address = dns.address_of(query.name)
         name = known.names.get(address)
-        return None if name is None else [dns.name_record(name, TTL)]
+        return None if name is None else [dns.name_record(name, TTL)] if dns.fits(name) else []
     addresses = known.find(query.name)
     if addresses is None:
         return None

@@ -33,6 +33,10 @@ class NetworkRequest(Record):
     labels: Pairs = ()
     ipam_options: bool = True  # whether there are any, if only none
 
+    def uses(self, subnet: str) -> bool:
+        """Whether the network has the family of a subnet that was asked for; if not, it does without (Docker)."""
+        return self.enable_ipv6 if ":" in subnet else self.enable_ipv4
+
 
 def subnets(request: NetworkRequest) -> tuple[Subnet, ...]:
     """The subnets asked for, each with its own.  Raises `InvalidArgument`."""
@@ -42,7 +46,11 @@ def subnets(request: NetworkRequest) -> tuple[Subnet, ...]:
     found: dict[str, Subnet] = {}
     for text in given:
         own = Range(text)
-        if own.text != text.lower() and normal(text.partition("/")[0]) != own.text.partition("/")[0]:
+        if (
+            request.uses(text)
+            and own.text != text.lower()
+            and normal(text.partition("/")[0]) != own.text.partition("/")[0]
+        ):
             raise InvalidArgument(f"invalid network config:\ninvalid subnet {text}: it should be {own.text}")
         if any(own.overlaps(Range(other)) for other in found):
             raise InvalidArgument("multiple overlapping subnet configuration is not supported")
@@ -67,7 +75,18 @@ def subnets(request: NetworkRequest) -> tuple[Subnet, ...]:
     for name, text in request.aux_addresses:
         home = _home(found, _holders(found, text), f"no matching subnet for aux-address {text}")
         found[home.subnet] = home.replace(aux_addresses=(*home.aux_addresses, (name, normal(text))))
-    return tuple([_with_gateway(request, one) for one in found.values()])
+    return tuple([_with_gateway(request, one) if request.uses(one.subnet) else one for one in found.values()])
+
+
+def warnings(request: NetworkRequest) -> tuple[str, ...]:
+    """What of the request has no effect."""
+    return tuple(
+        [
+            f"the subnet {text} is not used: {'IPv6' if ':' in text else 'IPv4'} is not enabled for this network"
+            for text in request.subnets
+            if not request.uses(text)
+        ]
+    )
 
 
 def _holders(found: dict[str, Subnet], address: str) -> list[str]:
@@ -95,11 +114,9 @@ def _with_gateway(request: NetworkRequest, subnet: Subnet) -> Subnet:
 
 
 def check_name(name: str) -> None:
-    """Raises `InvalidArgument`, in Docker's words, for what cannot name a network."""
+    """Raises `InvalidArgument` for what cannot name a network: Docker takes whatever is not blank, but what a terminal
+    would obey is no name."""
     if not name.strip():
-        raise InvalidArgument("invalid network name: name is empty")
-    allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
-    if not set(name) <= allowed or not name[0].isalnum():
-        raise InvalidArgument(
-            f'"{name}" includes invalid characters for a network name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed'
-        )
+        raise InvalidArgument("invalid name: name is empty")
+    if not name.isprintable():
+        raise InvalidArgument("invalid name: it has characters that cannot be printed")

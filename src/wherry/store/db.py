@@ -98,6 +98,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX execs_container ON execs(container_id)",
         "CREATE TRIGGER execs_kept AFTER DELETE ON containers BEGIN DELETE FROM execs WHERE container_id = old.id; END",
     ),
+    ("ALTER TABLE images ADD COLUMN parent TEXT NOT NULL DEFAULT ''",),
 )
 """Statement by statement, what makes schema version N+1 out of version N.  Entries are only ever added at the end."""
 

@@ -24,6 +24,7 @@ class ImageRow(Record):
     ``size`` is bytes of all layers unpacked, ``created`` epoch seconds (what the image says), ``tagged`` epoch
     nanoseconds of the last time it got a name here, ``snapshotter`` keeps its layers ("overlay" or "erofs"), ``fixup``
     is the layer of this image alone that goes on top, or empty; for erofs, the key of the image of all layers.
+    ``parent`` is the image of the container that it was committed from, or empty.
     """
 
     id: str
@@ -38,6 +39,7 @@ class ImageRow(Record):
     fixup: str = ""
     tagged: int = 0
     snapshotter: str = "overlay"
+    parent: str = ""
 
     @property
     def stack(self) -> tuple[str, ...]:

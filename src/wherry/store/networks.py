@@ -124,6 +124,11 @@ def activate(db: Database, endpoint_id: str, ipv4: str, ipv6: str, record: str) 
     )
 
 
+def settle(db: Database, endpoint_id: str, settings: str) -> None:
+    """Change what is asked for in an endpoint."""
+    db.execute("UPDATE endpoints SET settings = ? WHERE id = ?", (settings, endpoint_id))
+
+
 def change(db: Database, endpoint_id: str, active: int) -> bool:
     """Note how far an endpoint is that has addresses; False when it has none any more: its container has ended."""
     statement = "UPDATE endpoints SET active = ? WHERE id = ? AND active != 0"

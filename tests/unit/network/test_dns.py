@@ -136,3 +136,8 @@ class TestOwnNames:
     def test_addresses_have_names(self) -> None:
         (record,) = self.ask(b"2.0.18.172.in-addr.arpa", dns.PTR) or []
         assert record.endswith(b"\3web\5front\0")
+
+    @pytest.mark.parametrize("network", ["a" * 64, "a" * 300, "a." * 130, "é" * 32])
+    def test_a_name_that_no_record_can_have_is_not_told(self, network: str) -> None:
+        known = Known(({},), {"172.18.0.2": f"web.{network}"}, True)
+        assert own_records(dns.parse(question(b"2.0.18.172.in-addr.arpa", dns.PTR)), known) == []

@@ -55,7 +55,7 @@ def main(call: Call) -> int:
     from wherry.container.parse_file import labels
     from wherry.engine.networks import create
     from wherry.network.firewall import obstacles
-    from wherry.network.request import NetworkRequest
+    from wherry.network.request import NetworkRequest, warnings
 
     if call.get("ipam-driver", "default") not in ("", "default"):
         raise InvalidArgument(f"the driver of addresses {call.get('ipam-driver')} does not exist", hint="use default")
@@ -74,6 +74,8 @@ def main(call: Call) -> int:
         labels=labels((), call.get("label", ())),
     )
     print(call.verb(create)(request))
+    for line in warnings(request):
+        print(f"WARNING: {line}", file=sys.stderr)
     if call.remote() is None and request.driver == "bridge":
         for line in obstacles():
             print(f"WARNING: {line} (see docs/networks.md)", file=sys.stderr)

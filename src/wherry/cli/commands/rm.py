@@ -16,9 +16,9 @@ COMMAND = Command(
     least=1,
     options=(
         ("force", "f", "bool", "", "Force the removal of a running container (uses SIGKILL)"),
+        ("link", "l", "bool", "", "Remove the specified link"),
         ("volumes", "v", "bool", "", "Remove anonymous volumes associated with the container"),
     ),
-    unsupported=(("link", "l", "there are no links between containers"),),
 )
 # fmt: on
 
@@ -27,11 +27,15 @@ def main(call: Call) -> int:
     """Removes containers; one that cannot be removed does not keep the others."""
     from wherry.cli.several import remove_each
     from wherry.engine.containers import remove
+    from wherry.engine.links import unlink
 
-    take_away = call.verb(remove)
+    take_away, take_link = call.verb(remove), call.verb(unlink)
     force, volumes = call.get("force", False), call.get("volumes", False)
 
     def one(name: str) -> list[str]:
+        if call.get("link", False):
+            take_link(name)
+            return [name]
         take_away(name.removeprefix("/"), force=force, volumes=volumes)
         return [name]
 
