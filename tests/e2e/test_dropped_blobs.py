@@ -15,6 +15,7 @@ import pytest
 from support import images
 from support.command import Wherry, wait_for
 from support.registry import Registry
+from wherry.cli import units
 from wherry.layers import compress
 
 pytestmark = pytest.mark.needs("root", "erofs", "registry")
@@ -58,6 +59,9 @@ def test_what_can_be_made_again_is_not_kept(
     digests = [one["digest"] for one in built.manifest["layers"]]
     wait_for(gone(dropping, digests))
     assert "3 not here" in dropping.ok("info")
+    size = sum(one["size"] for one in built.manifest["layers"])
+    usage = dropping.ok("system", "df", "-v").splitlines()[-1]
+    assert usage == f"Compressed layers: 0 of 0B, and 3 of {units.size(size, 4)} not kept"
     assert dropping.ok("run", "--rm", name, "head", "-c", "3", "/data/text") == "two"
     assert dropping.ok("system", "check") == ""
     assert dropping.ok("pull", "-q", name) and gone(dropping, digests)()  # nothing is fetched again
@@ -67,6 +71,8 @@ def test_what_can_be_made_again_is_not_kept(
     assert built.digest in dropping.ok("push", other)
     for digest in digests:
         assert images.sha256(blob(dropping, digest).read_bytes()) == digest
+    usage = dropping.ok("system", "df", "-v").splitlines()[-1]
+    assert usage == f"Compressed layers: 3 of {units.size(size, 4)}"
     dropping.ok("image", "prune", "-f")
     assert gone(dropping, digests)()
 

@@ -121,8 +121,18 @@ def _tables(document: Document) -> str:
         f"Images space usage:\n\n{render(IMAGES, images, '')}\n"
         f"Containers space usage:\n\n{render(container_list.LISTING, containers, '', _CONTAINER_COLUMNS)}\n"
         f"Local Volumes space usage:\n\n{render(volume_list.LISTING, volumes, '', _VOLUME_COLUMNS)}\n"
-        f"Build cache usage: 0B\n\n{_CACHE_HEADER}"
+        f"Build cache usage: 0B\n\n{_CACHE_HEADER}{_compressed(document)}"
     )
+
+
+def _compressed(document: Document) -> str:
+    """A line that Docker has not; none for an engine that does not say."""
+    found = document.get("CompressedLayers")
+    if found is None:
+        return ""
+    sizes = units.size(found["KeptSize"], 4), units.size(found["DroppedSize"], 4)
+    dropped = f", and {found['Dropped']} of {sizes[1]} not kept" if found["Dropped"] else ""
+    return f"\nCompressed layers: {found['Kept']} of {sizes[0]}{dropped}\n"
 
 
 def _details(document: Document, form: str) -> str:

@@ -14,7 +14,8 @@ COMMAND = Command(
     paths=("system df",),
     usage="[OPTIONS]",
     summary="Show disk usage",
-    description="The size of images is that of their layers unpacked, each counted once, without compressed blobs. "
+    description="The size of images is that of their layers unpacked, each counted once, without compressed blobs, "
+    "which have a line of their own with --verbose. "
     "A volume that is a bind or a mount of something else counts as nothing.",
     most=0,
     options=(
