@@ -163,6 +163,35 @@ def test_it_is_in_the_container(box: Wherry, container: str) -> None:
     assert "Seccomp:\t2" in first
 
 
+def test_its_monitor_stays_outside(box: Wherry, container: str) -> None:
+    """It may have been inside for a moment, to give birth to the command there."""
+    line = f"sleep\0{600 + uuid.uuid4().int % 10**9}\0"
+    client = box.popen("exec", container, *line.split("\0")[:2])
+    try:
+        wait_for(lambda: _found(line), step=0.05)
+        command = Path("/proc") / str(_found(line)[0])
+        monitor = Path("/proc") / (command / "stat").read_text().rpartition(")")[2].split()[1]
+        for name in ("pid_for_children", "mnt", "net", "user", "ipc", "uts", "cgroup"):
+            assert os.readlink(monitor / "ns" / name) == os.readlink(f"/proc/self/ns/{name}"), name
+        for name in ("pid", "mnt", "user"):
+            assert os.readlink(command / "ns" / name) != os.readlink(f"/proc/self/ns/{name}"), name
+        assert os.readlink(monitor / "root") == os.readlink(monitor / "cwd") == "/"
+        assert (monitor / "oom_score_adj").read_text() == Path("/proc/self/oom_score_adj").read_text()
+    finally:
+        client.kill()
+        client.communicate(timeout=60)
+
+
+def _found(line: str) -> list[int]:
+    """The processes with this command line."""
+    found = []
+    for pid in leaks.processes():
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_text() == line:
+                found.append(pid)
+    return found
+
+
 def test_limits_are_the_containers(box: Wherry) -> None:
     with running(
         box, "--ulimit", "nofile=321:654", "--oom-score-adj", "321", "--security-opt", "no-new-privileges"

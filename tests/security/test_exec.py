@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import socket
 import subprocess
 import sys
 import uuid
@@ -61,6 +62,23 @@ def test_cve_2019_5736_the_interpreter_is_out_of_reach(box: Wherry, options: lis
     if box.user is not None or "--privileged" not in options:  # who has all of the host's capabilities sees all
         assert "ython" not in seen
     assert hashlib.sha256(PYTHON.read_bytes()).hexdigest() == before
+
+
+def test_those_who_enter_show_nothing_of_the_host(box: Wherry) -> None:
+    """A container looks, at everybody it sees, at what takes no privilege to see: mounts, and the network's sockets."""
+    look = "while :; do for p in /proc/[0-9]*; do cut -d' ' -f1 $p/mountinfo; cat $p/net/unix; done; done"
+    with socket.socket(socket.AF_UNIX) as ours:
+        ours.bind(f"\0{uuid.uuid4().hex}")
+        ours.listen()
+        host = {line.split()[0] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+        with running(box, "--network", "none", command=("sh", "-c", f"{look} > /tmp/seen 2>&1")) as name:
+            for _ in range(20):
+                box.ok("exec", name, "true")
+            seen = box.ok("exec", name, "sort", "-u", "/tmp/seen")
+        assert ours.getsockname()[1:].decode() not in seen
+    lines = set(seen.splitlines())
+    assert len([line for line in lines if line.isdigit()]) > 5
+    assert lines & host == set()
 
 
 def test_cve_2022_24769_and_29162_no_inheritable_capabilities(box: Wherry) -> None:

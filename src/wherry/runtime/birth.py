@@ -48,11 +48,11 @@ def start(
 ) -> int:
     """Start ``body`` in a child of this process and return its pid.  Raises SystemFailure, NotFound, NotSupported.
 
-    ``through`` are opened namespaces for a process in between.  ``cgroup`` is a cgroup v2 directory to be born in;
-    where the kernel cannot do that the child is born outside and its pid has to be added.  A child born through
-    namespaces is out of reach of the processes in them from the start (CVE-2019-5736); nobody can change its
-    ``oom_score`` from then on, so it is set before.  This process has nothing to do until that one has come through:
-    it calls ``aside`` meanwhile.
+    ``through`` are opened namespaces, or a process with all of its own, to be born in for good.  ``cgroup`` is a cgroup
+    v2 directory to be born in; where the kernel cannot do that the child is born outside and its pid has to be added.
+    A child born through namespaces is out of reach of the processes in them from the start (CVE-2019-5736); nobody can
+    change its ``oom_score`` from then on, so it is set before.  This process has nothing to do while another is at
+    work: it calls ``aside`` meanwhile.
     """
     flags = 0
     for name in new:
@@ -60,7 +60,11 @@ def start(
     if through or join:
         prctl.set_arguments(b"wherry")  # a child is seen by those who are there from its first moment
     if through:
-        return _through(flags, through, body, cgroup, oom_score, aside)
+        pid = None if flags else _visiting(through, body, cgroup, oom_score)
+        if pid is None:
+            return _through(flags, through, body, cgroup, oom_score, aside)
+        aside()
+        return pid
     if join:
         return _joined(flags, join, body, cgroup)
     pid = _clone(flags, cgroup)
@@ -111,6 +115,64 @@ def _enter(descriptor: int, flag: int) -> None:
     except OSError as error:
         name = next(name for name, value in FLAGS.items() if value == flag)
         raise SystemFailure(f"join the {name} namespace", "setns", error.errno or 0) from None
+
+
+#: What the processes of a pid namespace see of each other is their mounts and their network.
+_SEEN = ("pid", "network", "mount")
+
+
+def _visiting(
+    through: list[tuple[int, int]], body: Callable[[], NoReturn], cgroup: int | None, oom_score: int | None
+) -> int | None:
+    """Enter what the child must be born in, give birth, and come back; the child enters the rest by itself.
+
+    None where this process may not, or might not come back: that takes the host's root, and one process less.
+    """
+    own: list[tuple[int, int]] = []
+    try:
+        own = open_namespaces(tuple((name, f"/proc/self/ns/{FILES[name]}") for name in _SEEN))
+        own.append((os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), 0))
+        _be_at(own)
+    except OSError:
+        close(own)
+        return None
+    seen = sum(FLAGS[name] for name in _SEEN)
+    before = None if oom_score is None else _set_oom_score(oom_score)
+    try:
+        prctl.set_dumpable(False)
+        for descriptor, flag in through:
+            if flag & seen:
+                namespaces.enter(descriptor, flag & seen)
+        pid = _clone_inside(0, cgroup)
+        if pid == 0:
+            _be_born(through, ~seen, body)
+    except OSError as error:
+        raise SystemFailure("join the container's namespaces", "setns", error.errno or 0) from None
+    finally:
+        _be_at(own)
+        close(own)
+        prctl.set_dumpable(True)
+        if before is not None:
+            _set_oom_score(before)
+    return pid
+
+
+def _be_at(own: list[tuple[int, int]]) -> None:
+    """Enter these namespaces, then the root directory, which entering a mount namespace changes.  Raises OSError."""
+    for descriptor, flag in own[:-1]:
+        namespaces.enter(descriptor, flag)
+    os.fchdir(own[-1][0])
+    os.chroot(".")
+
+
+def _be_born(through: list[tuple[int, int]], flags: int, body: Callable[[], NoReturn]) -> NoReturn:
+    try:
+        for descriptor, flag in through:
+            if flag & flags:
+                namespaces.enter(descriptor, flag & flags)
+        body()
+    finally:
+        os._exit(1)
 
 
 def _through(
@@ -165,7 +227,7 @@ def _be_between(
         for descriptor, flag in through:
             namespaces.enter(descriptor, flag)
         step = 1
-        pid = _clone_sibling(flags, cgroup)
+        pid = _clone_inside(flags | CLONE_PARENT, cgroup)
         if pid == 0:
             os.close(write)
             body()
@@ -176,17 +238,20 @@ def _be_between(
         os._exit(0)
 
 
-def _set_oom_score(score: int) -> None:
+def _set_oom_score(score: int) -> int:
+    """What it was before."""
     descriptor = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
-    if int(os.read(descriptor, 16)) != score:
+    before = int(os.read(descriptor, 16))
+    if before != score:
         os.write(descriptor, str(score).encode())
     os.close(descriptor)
+    return before
 
 
-def _clone_sibling(flags: int, cgroup: int | None) -> int:
+def _clone_inside(flags: int, cgroup: int | None) -> int:
     try:
-        return namespaces.clone(flags | CLONE_PARENT, cgroup=cgroup)
+        return namespaces.clone(flags, cgroup=cgroup)
     except OSError:
         if cgroup is None:
             raise
-        return namespaces.clone(flags | CLONE_PARENT)
+        return namespaces.clone(flags)
