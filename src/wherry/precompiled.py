@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any
 
-    Index = dict[str, tuple[bool, int, int, int, int]]  # is a package; the source's time and size; offset, length
+    Entry = tuple[bool, int, int, int, int]  # is a package; the source's time and size; offset, length
+    Index = dict[str, bytes]  # entries, each marshalled again: of hundreds few are looked at
 
-_FORMAT = 3
+_FORMAT = 4
 _HEADER = 16  # bytes: the index's length in decimal, padded with blanks
 _LEFT_OUT = ("wherry.layers", "wherry.registry")  # never on the way to a container
 
@@ -34,16 +35,16 @@ class Precompiled:
 
     def __init__(self, root: str, descriptor: int, index: "Index") -> None:
         self.root = root  # the directory that holds the package
+        self.path = path(root)
         self.descriptor = descriptor
         self._index = index
         self.stale = False
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> "Any":
         """The spec of a module whose source is as it was when the file was written."""
-        entry = self._index.get(name)
-        if entry is None:
+        if name not in self._index:
             return None
-        package, modified, size, _offset, _length = entry
+        package, modified, size, _offset, _length = self._entry(name)
         path = self.root + name.replace(".", "/")
         source = f"{path}/__init__.py" if package else f"{path}.py"
         if not self.fits(source, modified, size):
@@ -51,6 +52,7 @@ class Precompiled:
             return None
         spec = _Spec(name, self, origin=source, is_package=package)
         spec.has_location = True
+        spec.cached = self.path  # else it would be worked out
         if package:
             spec.submodule_search_locations.append(path)
         return spec
@@ -64,13 +66,18 @@ class Precompiled:
 
     def get_code(self, name: str) -> "CodeType":
         """The compiled module."""
-        _package, _modified, _size, offset, length = self._index[name]
+        _package, _modified, _size, offset, length = self._entry(name)
         code: "CodeType" = marshal.loads(pread(self.descriptor, length, offset))
         return code
 
+    def _entry(self, name: str) -> "Entry":
+        entry: "Entry" = marshal.loads(self._index[name])
+        return entry
+
     def is_whole(self, since: int = 0) -> bool:
         """Whether the file has all sources as they are now, and were at the time ``since`` (epoch nanoseconds)."""
-        for name, (package, modified, size, _offset, _length) in self._index.items():
+        for name in self._index:
+            package, modified, size, _offset, _length = self._entry(name)
             source = f"{self.root}{name.replace('.', '/')}{'/__init__' * package}.py"
             if not self.fits(source, modified, size) or (since and stat(source).st_ctime_ns > since):
                 return False
@@ -90,8 +97,10 @@ class Precompiled:
 
     def kept(self, name: str, known: "tuple[bool, int, int]") -> bytes | None:
         """What the file has of a module whose source is as it is ``known`` now."""
-        entry = self._index.get(name)
-        if entry is None or entry[:3] != known:
+        if name not in self._index:
+            return None
+        entry = self._entry(name)
+        if entry[:3] != known:
             return None
         return pread(self.descriptor, entry[4], entry[3])
 
@@ -197,14 +206,14 @@ def refresh(*, thorough: bool = False) -> bool:
 
 def _renew(root: str, found: Precompiled | None) -> bool:
     bodies: list[bytes] = []
-    index: "Index" = {}
+    entries: "dict[str, Entry]" = {}
     for name, source, package in _modules(root):
         status = stat(source)
         known = package, status.st_mtime_ns, status.st_size
         kept = found.kept(name, known) if found is not None else None
         bodies.append(kept or marshal.dumps(_compile(source)))
-        index[name] = (*known, 0, len(bodies[-1]))
-    return _write(path(root), index, bodies)
+        entries[name] = (*known, 0, len(bodies[-1]))
+    return _write(path(root), entries, bodies)
 
 
 def _current(root: str) -> Precompiled | None:
@@ -264,14 +273,15 @@ def _modules(root: str) -> "list[tuple[str, str, bool]]":
     return found
 
 
-def _write(target: str, index: "Index", bodies: list[bytes]) -> bool:
+def _write(target: str, entries: "dict[str, Entry]", bodies: list[bytes]) -> bool:
     import os
 
     head = b""
     for _ in range(3):  # offsets depend on the length of the index, which depends on the offsets
         offset = _HEADER + len(head)
-        for name, body in zip(index, bodies, strict=True):
-            index[name] = (*index[name][:3], offset, len(body))
+        index: "Index" = {}
+        for (name, entry), body in zip(entries.items(), bodies, strict=True):
+            index[name] = marshal.dumps((*entry[:3], offset, len(body)), 2)
             offset += len(body)
         head = marshal.dumps(((_FORMAT, sys.version), index), 2)
     aside = f"{target}.{os.getpid()}"
