@@ -7,12 +7,15 @@ checksums), does not let us read is damaged too.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from wherry.engine import forms
 from wherry.engine.problem import Problem
 from wherry.errors import Corrupt, NotFound
+from wherry.linux import verity
 from wherry.oci import digest as digests
+from wherry.rootfs.erofs import TAR
 from wherry.store import gc, images
 from wherry.store import layers as rows
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
 
 _PIECE = 1 << 20
+_REFUSED = "is damaged, fs-verity does not let it be read"
 
 
 def blobs(engine: Engine) -> Iterator[Problem]:
@@ -33,7 +37,12 @@ def blobs(engine: Engine) -> Iterator[Problem]:
         except NotFound:
             continue  # removed meanwhile
         except OSError as error:
-            yield Problem(f"blob {digest} cannot be read: {_why(error)}")
+            if _is_refused(engine.content.path(digest), error):
+                yield Problem(
+                    f"blob {digest} {_REFUSED}; mended, it can be pulled again", engine.content.delete, (digest,)
+                )
+            else:
+                yield Problem(f"blob {digest} cannot be read: {_why(error)}")
             continue
         if not good:
             yield Problem(f"blob {digest} is damaged; mended, it can be pulled again", engine.content.delete, (digest,))
@@ -78,12 +87,23 @@ def tars(engine: Engine) -> Iterator[Problem]:
         except FileNotFoundError:
             continue  # removed meanwhile
         except OSError as error:
-            yield Problem(f"layer {row.diff_id} cannot be read: {_why(error)}")
+            if _is_refused(f"{engine.tars.path(row.diff_id)}/{TAR}", error):
+                yield Problem(f"layer {row.diff_id} {_REFUSED}: remove the images that have it, and pull them again")
+            else:
+                yield Problem(f"layer {row.diff_id} cannot be read: {_why(error)}")
             continue
         except Corrupt:
             good = False
         if not good:
             yield Problem(f"layer {row.diff_id} is damaged: remove the images that have it, and pull them again")
+
+
+def _is_refused(path: str, error: OSError) -> bool:
+    """Whether it is fs-verity that does not let it be read: then the disk has something else than was written."""
+    try:
+        return error.errno == errno.EIO and verity.state(path) == "on"
+    except OSError:
+        return False
 
 
 def _why(error: OSError) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 
-from wherry import precompiled
 from wherry.engine import forms, storage
 from wherry.errors import Corrupt, NotFound, NotSupported
 from wherry.layers import recipe as recipes
@@ -24,29 +23,7 @@ if TYPE_CHECKING:
     from wherry.engine.engine import Engine
 
 _FIELDS = tuple(name for name in recipes.Recipe.__annotations__ if name != "head")
-LOWEST = 19  # nice(2)
 _PATIENCE = 1200  # looks, a twentieth of a second each, at whether somebody adds content
-
-
-def later(engine: Engine, fresh: Iterable[tuple[str, str]]) -> None:
-    """`drop` in a process that nobody waits for, if that is configured.  The caller may have threads, but holds no lock
-    that the child could want."""
-    if not storage.drops_blobs(engine) or not engine.keeps_tars:
-        return
-    engine.will_fork()
-    pid = os.fork()
-    if pid:
-        os.waitpid(pid, 0)
-        return
-    try:
-        from wherry.monitor.main import leave_terminal
-
-        if os.fork() == 0:
-            leave_terminal(precompiled.descriptors())
-            os.nice(LOWEST)
-            drop(engine, fresh)
-    finally:
-        os._exit(0)
 
 
 def drop(engine: Engine, fresh: Iterable[tuple[str, str]]) -> int:

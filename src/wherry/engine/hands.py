@@ -18,7 +18,7 @@ from functools import partial
 from queue import SimpleQueue
 
 from wherry import precompiled
-from wherry.engine.storage import drops_blobs
+from wherry.engine import afterwards
 from wherry.engine.transfer import GIVEN_UP, WHOLE, Follower, Shared
 from wherry.engine.unpack import Here
 from wherry.engine.worker import answer_in, outcome_to
@@ -201,7 +201,7 @@ def _work(engine: Engine, options: ApplyOptions, note: Note, channel: socket.soc
 
 
 def _settle(engine: Engine, note: Note) -> None:
-    """Forks a process that outlives the pull, syncs, drops what need not be kept, and is gone."""
+    """Forks a process that outlives the pull, syncs, does what else there is to do, and is gone."""
     engine.will_fork()
     if os.fork():
         return
@@ -210,10 +210,6 @@ def _settle(engine: Engine, note: Note) -> None:
 
         leave_terminal([note.fd, *precompiled.descriptors()])
         note.settle()
-        if drops_blobs(engine):
-            from wherry.engine.dropped import LOWEST, drop
-
-            os.nice(LOWEST)
-            drop(engine, note.layers)
+        afterwards.work(engine, note.layers, note.blobs)
     finally:
         os._exit(0)

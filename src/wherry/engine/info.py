@@ -8,11 +8,11 @@ import sys
 
 from wherry import __version__
 from wherry.container import logging
+from wherry.engine.afterwards import seals
 from wherry.engine.containers import list_containers
 from wherry.engine.images import list_images
 from wherry.engine.storage import describe, drops_blobs
 from wherry.errors import InvalidArgument
-from wherry.linux import verity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def info(engine: Engine) -> dict[str, Any]:
             ["Backing Filesystem", storage.backing],
             *[["Not erofs", storage.reason]] * bool(storage.reason),
             ["Compressed layers", _compressed(engine)],
-            ["fs-verity", "possible, not used" if verity.state(engine.layout.root + "/oci-layout") else "not possible"],
+            ["fs-verity", "used" if seals(engine) else "not possible"],
         ],
         "Plugins": {
             "Volume": list(VOLUME_DRIVERS),

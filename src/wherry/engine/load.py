@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from wherry.engine import dropped, gc, unpack
+from wherry.engine import afterwards, gc, unpack
 from wherry.engine.progress import OneAtATime, short
 from wherry.engine.pull import PARALLEL
 from wherry.engine.record_image import record
@@ -43,21 +43,22 @@ def load(engine: Engine, stream: Readable, progress: Progress | None = None, *, 
 
     wanted = platforms.parse(platform) if platform else None
 
-    def work() -> tuple[tuple[str, ...], list[tuple[str, str]]]:
+    def work() -> tuple[tuple[str, ...], list[tuple[str, str]], list[str]]:
         with adding(engine.layout):
             gc.sweep(engine)
             with Source(compression.reader(stream)) as source:
                 found = archive.read(members(source), engine.content, wanted)
             shown = keep(engine, found, OneAtATime(progress or Silent()))
         pairs = [zip(one.manifest.layers, one.config.diff_ids, strict=True) for one in found]
-        return shown, [(layer.digest, diff_id) for pair in pairs for layer, diff_id in pair]
+        layers = [(layer.digest, diff_id) for pair in pairs for layer, diff_id in pair]
+        return shown, layers, [blob for one in found for blob in (one.digest, one.manifest.config.digest)]
 
     try:
-        shown, layers = unpack.in_store(engine, work)
+        shown, layers, blobs = unpack.in_store(engine, work)
     except WherryError:
         gc.collect(engine)
         raise
-    dropped.later(engine, layers)
+    afterwards.later(engine, layers, blobs)
     return shown
 
 

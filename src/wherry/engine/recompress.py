@@ -6,7 +6,7 @@ import threading
 from functools import partial
 
 from wherry import fastjson
-from wherry.engine.transfer import Crew, Whole
+from wherry.engine.transfer import Crew
 from wherry.errors import Cancelled, Corrupt
 from wherry.layers import compress, compression
 from wherry.oci import digest as digests
@@ -212,7 +212,7 @@ def _made_before(engine: Engine, layer: Descriptor, diff_id: str, wanted: Compre
 def _compress(
     engine: Engine, layer: Descriptor, diff_id: str, wanted: Compression, check: Callable[[], None]
 ) -> Descriptor:
-    source = Whole(engine.content.local(layer.digest))
+    source = engine.content.open(layer.digest)
     try:
         tar = _Hashed(compression.reader(source), diff_id, check)
         digest, size = engine.content.put_stream(compress.Compressed(tar, wanted.kind, wanted.level).read)

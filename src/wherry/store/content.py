@@ -11,6 +11,7 @@ and whoever reads the blob has it made (docs/decisions/0039-compressed-layers-ar
 from __future__ import annotations
 
 import os
+from io import FileIO
 
 from wherry import fastjson
 from wherry.errors import Corrupt, NotFound
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from hashlib import _Hash
     from types import TracebackType
-    from typing import Any, BinaryIO
+    from typing import Any
 
     from wherry.store.layout import Layout
 
@@ -63,16 +64,19 @@ class Content:
                 raise NotFound("blob", digest) from None
             return int(recipe["size"])
 
-    def open(self, digest: str) -> BinaryIO:
-        """A blob, to read; made again if it was dropped.  Raises `NotFound`, and what making it raises."""
+    def open(self, digest: str) -> FileIO:
+        """A blob, to read; made again if it was dropped.  Raises `NotFound`, and what making it raises.
+
+        Reading it raises `Corrupt` when the disk has it no more, or fs-verity does not let it be read.
+        """
         path = self.path(digest)
         try:
-            return open(path, "rb", buffering=0)
+            return _Blob(path)
         except FileNotFoundError:
             if self._remake is None or self.recipe(digest) is None:
                 raise NotFound("blob", digest) from None
         self._remake(digest)
-        return open(path, "rb", buffering=0)
+        return _Blob(path)
 
     def local(self, digest: str) -> str:
         """The path of a blob that is to be read; made again if it was dropped.  Raises as `open`."""
@@ -209,9 +213,9 @@ class Content:
         return size
 
     def verify(self, digest: str) -> bool:
-        """Whether the blob on disk is what its name says; reads all of it.  Raises `NotFound`."""
+        """Whether the blob on disk is what its name says; reads all of it.  Raises `NotFound`, and OSError."""
         check = digests.hasher(digest)
-        with self.open(digest) as file:
+        with open(self.local(digest), "rb", buffering=0) as file:
             while piece := file.read(_PIECE):
                 check.update(piece)
         return check.hexdigest() == digests.hex_part(digest)
@@ -232,6 +236,21 @@ class Content:
         algorithm, _, encoded = digests.parse(digest).partition(":")
         aside = f"{self._layout.ingest}/{algorithm}-{encoded}"
         return Writer(self.path(digest), aside, digest, size, waiting, self._sync)
+
+
+class _Blob(FileIO):
+    """The file of a blob."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to ``size`` bytes.  Raises `Corrupt`."""
+        try:
+            return super().read(size)
+        except OSError as error:
+            algorithm, encoded = str(self.name).split("/")[-2:]
+            raise Corrupt(
+                f"blob {algorithm}:{encoded} cannot be read: {os.strerror(error.errno or 0).lower()}",
+                hint="'wherry system check --repair' removes what is damaged; then pull the image again",
+            ) from error
 
 
 class Writer:

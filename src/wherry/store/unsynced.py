@@ -75,6 +75,11 @@ class Note:
         return self._promise.layers
 
     @property
+    def blobs(self) -> tuple[str, ...]:
+        """What it promises besides."""
+        return self._promise.blobs
+
+    @property
     def fd(self) -> int:
         """The open note: the lock is held as long as any process has it."""
         return self._lock.fd
