@@ -93,7 +93,7 @@ def _containers(api: Described) -> str:
     api.call("POST /containers/{id}/unpause", id=web, status=409)
     api.call("POST /containers/{id}/update", None, {"Memory": 65 << 20, "MemorySwap": 130 << 20}, id=web, status=200)
     for change in ("stop", "kill", "restart", "pause", "unpause", "start", "rename", "update", "resize", "wait"):
-        api.call(f"POST /containers/{{id}}/{change}", {"name": "x"}, {}, id="nosuch", status=404)
+        api.call(f"POST /containers/{{id}}/{change}", {"name": "x", "h": 1, "w": 1}, {}, id="nosuch", status=404)
     api.call("POST /containers/{id}/rename", {"name": f"{web}-b"}, id=web, status=204)
     api.call("POST /containers/{id}/rename", {"name": web}, id=f"{web}-b", status=204)
     api.call("POST /containers/{id}/kill", {"signal": "KILL"}, id=web, status=204)

@@ -16,8 +16,9 @@ from wherry.container.options import (
     PortBinding,
     Ulimit,
 )
-from wherry.container.parse import signal
+from wherry.container.parse import extra_host, signal
 from wherry.container.parse_mount import check_mount, check_target, volume
+from wherry.container.parse_port import check_binding
 from wherry.errors import InvalidArgument, NotSupported
 
 TYPE_CHECKING = False
@@ -137,7 +138,7 @@ def _networks(body: Fields, host: Fields) -> dict[str, Any]:
         others = [one for one in networks if one is not home]
         networks = (home.replace(mac=home.mac or mac, links=home.links + links), *others)
     bindings = [
-        PortBinding(port if "/" in port else f"{port}/tcp", one.text("HostIp"), one.text("HostPort"))
+        check_binding(PortBinding(port if "/" in port else f"{port}/tcp", one.text("HostIp"), one.text("HostPort")))
         for port, places in host.lists("PortBindings")
         for one in places
     ]
@@ -172,6 +173,8 @@ def network_option(name: str, given: Fields) -> NetworkOption:
 
 
 def _security(host: Fields) -> dict[str, Any]:
+    for text in host.texts("ExtraHosts"):
+        extra_host(text)  # raises what is wrong with it
     return {
         "dns": host.texts("Dns"),
         "dns_options": host.texts("DnsOptions"),

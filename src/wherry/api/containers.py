@@ -12,6 +12,7 @@ from wherry.api.again import Truth
 from wherry.api.context import API, body, json_response, nothing, query, version
 from wherry.api.progress import respond
 from wherry.engine import containers, execs
+from wherry.errors import InvalidArgument
 from wherry.store.locks import is_held
 
 TYPE_CHECKING = False
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from wherry.api.context import Routes
     from wherry.engine.engine import Engine
+
+_EMPTY = 7  # bytes of a body that says nothing, such as "{}" (moby, postContainersStart)
 
 
 def name_of(request: web.Request) -> str:
@@ -99,7 +102,11 @@ def _node_name(_nothing: None) -> str:
 
 async def start(request: web.Request) -> web.Response:
     """``POST /containers/{name}/start``."""
-    api = request.app[API]
+    api, length = request.app[API], request.content_length
+    if request.body_exists and (length is None or length > _EMPTY):
+        raise InvalidArgument(
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"
+        )
     row = await api.read(containers.find, name_of(request))
     if row.status == "running":
         return nothing(304)
@@ -175,7 +182,7 @@ async def remove(request: web.Request) -> web.Response:
 async def resize(request: web.Request) -> web.Response:
     """``POST /containers/{name}/resize``."""
     asked = query(request)
-    size = (asked.integer("h"), asked.integer("w"))
+    size = (asked.required("h"), asked.required("w"))
 
     def change(engine: Engine) -> None:
         from wherry.engine.attach import resize

@@ -40,7 +40,7 @@ def _refused(request: web.Request, error: Exception) -> web.StreamResponse:
         return web.Response(status=304)
     if isinstance(error, WherryError):
         return answer(error)
-    if isinstance(error, web.HTTPNotFound):
+    if isinstance(error, web.HTTPNotFound | web.HTTPMethodNotAllowed):  # Docker knows no difference
         return json_response({"message": "page not found"}, 404)
     if isinstance(error, web.HTTPException):
         return json_response({"message": (error.text or error.reason).partition("\n")[0]}, error.status)

@@ -210,7 +210,7 @@ async def inspect(request: web.Request) -> web.Response:
 async def resize(request: web.Request) -> web.Response:
     """``POST /exec/{id}/resize``."""
     asked, identity = query(request), request.match_info["id"]
-    await request.app[API].read(execs.resize, identity, asked.integer("h"), asked.integer("w"))
+    await request.app[API].read(execs.resize, identity, asked.required("h"), asked.required("w"))
     return nothing(200)
 
 

@@ -193,6 +193,13 @@ class Query:
             raise InvalidArgument(f'invalid value for {name}: strconv.ParseInt: parsing "{value}": invalid syntax')
         return number
 
+    def required(self, name: str) -> int:
+        """A number that must be there, from 0 to 65535: rows or columns of a terminal."""
+        text = self._values.get(name, "")
+        if not (text.isascii() and text.isdigit() and int(text) < 1 << 16):
+            raise InvalidArgument(f'invalid value for {name}: "{text}" is not a number from 0 to 65535')
+        return int(text)
+
     def filters(self) -> dict[str, list[str]]:
         """``filters``: ``{"name": ["value", …]}``, or the older ``{"name": {"value": true, …}}``."""
         text = self._values.get("filters", "")

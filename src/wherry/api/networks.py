@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from wherry.api.context import API, body, json_response, nothing, query
+from wherry.errors import InvalidArgument, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,19 +22,25 @@ async def list_all(request: web.Request) -> web.Response:
     def look(engine: Engine) -> list[dict[str, Any]]:
         from wherry.engine.networks import describe, select
 
-        found = [describe(engine, network) for network in select(engine, filters)]
-        return [{name: value for name, value in one.items() if name != "Containers"} for one in found]
+        return [describe(engine, network) for network in select(engine, filters)]
 
     return json_response(await request.app[API].read(look))
 
 
 async def inspect(request: web.Request) -> web.Response:
-    """``GET /networks/{name}``."""
+    """``GET /networks/{name}``: nobody has services, so ``verbose`` adds nothing."""
+    name, scope, verbose = request.match_info["name"], query(request).text("scope"), query(request).text("verbose")
+    if verbose and verbose.lower() not in ("1", "t", "true", "0", "f", "false"):
+        raise InvalidArgument(
+            f'invalid value for verbose: {verbose}: strconv.ParseBool: parsing "{verbose}": invalid syntax'
+        )
+    if scope not in ("", "local"):
+        raise NotFound("network", name, f"network {name} not found")
 
     def look(engine: Engine) -> dict[str, Any]:
         from wherry.engine.networks import inspect
 
-        return inspect(engine, request.match_info["name"])
+        return inspect(engine, name)
 
     return json_response(await request.app[API].read(look))
 

@@ -71,8 +71,9 @@ async def attach(request: web.Request) -> web.StreamResponse:
     if row.status == "paused":
         raise Conflict(f"container {name_of(request)} is paused, unpause the container before attach")
     wanted = (asked.flag("stdin") and open_stdin, asked.flag("stdout"), asked.flag("stderr"))
+    keys = detach_keys(asked.text("detachKeys"))
     channel = await _join(api, row, wanted) if asked.flag("stream") else None
-    detach = detach_keys(asked.text("detachKeys")) if terminal and wanted[0] else b""
+    detach = keys if terminal and wanted[0] else b""
     connection, _body = await raw.take(request)
     try:
         await raw.accept(request, connection, framing(request, terminal))
@@ -144,7 +145,8 @@ async def attach_websocket(request: web.Request) -> web.StreamResponse:
     api, asked = request.app[API], query(request)
     row, terminal, open_stdin = await api.read(_look, name_of(request))
     wanted = (asked.flag("stdin") and open_stdin, asked.flag("stdout"), asked.flag("stderr"))
-    detach = detach_keys(asked.text("detachKeys")) if terminal and wanted[0] else b""
+    keys = detach_keys(asked.text("detachKeys"))
+    detach = keys if terminal and wanted[0] else b""
     socket = web.WebSocketResponse(max_msg_size=1 << 20)
     await socket.prepare(request)
     client = _WebSocket(socket)

@@ -77,6 +77,7 @@ ROUTES: Routes = (
     ("GET", "/events", events),
     ("GET", "/system/df", disk_usage),
     ("POST", "/build", no_builder),
+    ("POST", "/build/cancel", no_builder),
     ("POST", "/build/prune", prune_builds),
     ("POST", "/session", no_builder),
     ("GET", "/_ping", ping),

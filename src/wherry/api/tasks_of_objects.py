@@ -62,12 +62,14 @@ def create_network(engine: Engine, _worker: Worker, body: bytes) -> tuple[str, s
     """``POST /networks/create``; the id, and what of the request has no effect."""
     from wherry.api.fields import parse
     from wherry.engine.networks import create
-    from wherry.errors import NotSupported
+    from wherry.errors import Forbidden, NotSupported
     from wherry.network.request import NetworkRequest, warnings
 
     asked = parse(body)
     if asked.boolean("Ingress") or asked.boolean("ConfigOnly") or asked.part("ConfigFrom").text("Network"):
         raise NotSupported("networks of a swarm and configuration-only networks are not supported")
+    if asked.text("Scope") == "swarm":
+        raise Forbidden("cannot create a swarm scoped network when swarm is not active")
     ipam = asked.part("IPAM")
     if ipam.text("Driver") not in ("", "default") or ipam.pairs("Options"):
         raise InvalidArgument(f"invalid ipam driver {ipam.text('Driver')!r}: the only one is default")

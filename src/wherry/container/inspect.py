@@ -146,6 +146,7 @@ def config_of(record: ContainerRecord, places: Places = _NOWHERE) -> dict[str, A
         "Volumes": {path: {} for path in options.volumes} or None,
         "WorkingDir": options.working_dir,
         "Entrypoint": _listed(options.entrypoint),
+        "OnBuild": None,
         "Labels": dict(options.labels),
     }
     if options.exposed_ports:

@@ -39,6 +39,20 @@ def publish(text: str) -> tuple[PortBinding, ...]:
     )
 
 
+def check_binding(binding: PortBinding) -> PortBinding:
+    """A binding that did not come as text.  Raises `InvalidArgument`, in the words of Docker's daemon."""
+    port, _slash, protocol = binding.port.partition("/")
+    for text in (port, binding.host_port.partition("/")[0]):
+        try:
+            if text not in ("", "0") or text is port:
+                _range(text, "port")
+        except InvalidArgument:
+            raise InvalidArgument(f'invalid port specification: "{text}"') from None
+    if protocol not in _PROTOCOLS:
+        raise InvalidArgument(f"invalid proto: {protocol}", hint="tcp, udp or sctp")
+    return binding
+
+
 def _parts(text: str) -> tuple[str, str, str]:
     """(address, host port, container port) as they are written."""
     before, _, container = text.rpartition(":")

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 STATES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 FILTERS = (
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network", "publish", "since",
-    "status", "volume",
+    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network",
+    "publish", "since", "status", "volume",
 )  # fmt: skip
 _HEALTH = ("none", "starting", "healthy", "unhealthy")
 _PROTOCOLS = ("tcp", "udp", "sctp")
@@ -179,6 +179,7 @@ def _checks(engine: Engine, filters: Filters) -> list[tuple[Callable[[Listed, st
         "expose": lambda one, text: _has_port(text, one.ports(), "PrivatePort"),
         "volume": lambda one, text: any(text in (m.name, m.destination, m.source) for m in one.line.mounts),
         "ancestor": lambda one, text: _descends(engine, one, text),
+        "isolation": lambda _one, _text: True,  # Linux has one, and Docker leaves out nobody here
         "is-task": lambda _one, text: not _truth(text),  # there is no swarm
     }
     _check_values(filters)

@@ -73,8 +73,14 @@ def create(engine: Engine, options: ContainerOptions, image: ImageRow, undo: Und
 
 
 def _runtime(name: str) -> str:
-    """The runtime to use; containerd's name for runc, which Docker's clients write, is runc."""
-    return "runc" if name == "io.containerd.runc.v2" else name or OWN_RUNTIME
+    """The runtime to use; containerd's name for runc, which Docker's clients write, is runc.  Raises `NotFound`."""
+    if name in ("", OWN_RUNTIME):
+        return OWN_RUNTIME
+    from wherry.runtime.external import find_program
+
+    name = "runc" if name == "io.containerd.runc.v2" else name
+    find_program(name)
+    return name
 
 
 def _checked_name(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from wherry import __version__
 from wherry.container import logging
@@ -12,6 +13,7 @@ from wherry.engine.afterwards import seals
 from wherry.engine.containers import list_containers
 from wherry.engine.images import list_images
 from wherry.engine.storage import describe, drops_blobs
+from wherry.engine.times import rfc3339
 from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
@@ -26,6 +28,8 @@ API_VERSION, MIN_API_VERSION = "1.50", "1.24"
 NETWORK_DRIVERS = ("bridge", "host", "ipvlan", "macvlan", "null")
 VOLUME_DRIVERS = ("local",)
 OTHER_RUNTIMES = ("runc", "crun", "runsc")
+_NO_SWARM = {"NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": False, "Error": "",
+             "RemoteManagers": None}  # fmt: skip
 _PLACES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 
 
@@ -60,12 +64,15 @@ def info(engine: Engine) -> dict[str, Any]:
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": {"v1": "1", "v2": "2"}.get(host.cgroups.version, "1"),
         "KernelVersion": system.release,
+        "SystemTime": rfc3339(time.time_ns()),
         "OperatingSystem": _release("PRETTY_NAME") or "Linux",
         "OSVersion": _release("VERSION_ID"),
         "OSType": "linux",
         "Architecture": system.machine,
         "NCPU": os.cpu_count() or 1,
         "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "RegistryConfig": _registries(engine),
         "GenericResources": None,
         "DockerRootDir": engine.paths.root,
         "HttpProxy": _proxy(engine, "HTTP_PROXY"),
@@ -77,7 +84,7 @@ def info(engine: Engine) -> dict[str, Any]:
         "ServerVersion": __version__,
         "Runtimes": runtimes(),
         "DefaultRuntime": "wherry",
-        "Swarm": {"NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": False},
+        "Swarm": _NO_SWARM,
         "LiveRestoreEnabled": True,
         "Isolation": "",
         "InitBinary": "",
@@ -115,6 +122,27 @@ def runtimes() -> dict[str, dict[str, str]]:
         if path:
             found[name] = {"path": path}
     return found
+
+
+def _registries(engine: Engine) -> dict[str, Any]:
+    """Those that may be spoken to without TLS, and the mirrors of Docker Hub; of a malformed file, nothing."""
+    from wherry.engine.registries import registry_config
+    from wherry.registry.config import RegistryConfig
+
+    try:
+        config = registry_config(engine)
+    except InvalidArgument:
+        config = RegistryConfig()
+    mirrors = list(config.host("docker.io").mirrors)
+    named = {name: (list(one.mirrors), not one.insecure) for name, one in config.hosts if name != "docker.io"}
+    return {
+        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
+        "IndexConfigs": {
+            name: {"Name": name, "Mirrors": own, "Secure": secure, "Official": name == "docker.io"}
+            for name, (own, secure) in {"docker.io": (mirrors, True), **named}.items()
+        },
+        "Mirrors": mirrors,
+    }
 
 
 def _compressed(engine: Engine) -> str:

@@ -90,6 +90,9 @@ def prune_images(engine: Engine, filters: Filters, *, everything: bool) -> tuple
 
     allowed(filters, ("dangling", "label", "label!", "until"))
     dangling = [text.lower() for text in filters.get("dangling", ())]
+    for text in dangling:
+        if text not in ("true", "1", "t", "false", "0", "f"):
+            raise InvalidArgument(f"invalid filter 'dangling={text}'")
     everything = everything or bool(set(dangling) & {"false", "0", "f"})
     before = until(filters)
     removed: list[Removed] = []

@@ -23,7 +23,7 @@ SHUTDOWN = -1
 def obey(message: dict[str, Any], process: AnyProcess, owner: Owner, supervisor: Supervisor) -> dict[str, Any]:
     """Carry out a command; gives the answer.  One that is not known comes from a client of another version.
 
-    Raises ValueError, TypeError or KeyError for one that is malformed.
+    Raises ValueError, TypeError, KeyError or OverflowError for one that is malformed.
     """
     try:
         if "signal" in message:
@@ -132,6 +132,8 @@ def _thaw(process: AnyProcess, owner: Owner, supervisor: Supervisor) -> None:
 
 
 def _resize(process: AnyProcess, owner: Owner, rows: int, columns: int) -> None:
+    if not (0 <= int(rows) < 1 << 16 and 0 <= int(columns) < 1 << 16):
+        raise ValueError("no terminal has that size")
     if process.console is None:
         return
     import fcntl

@@ -332,7 +332,7 @@ class Supervisor(Loop):
                     self._take_control(peer, parse_control(payload))
                 elif kind == STDIN and peer.stdin:
                     self._take_stdin(payload)
-        except (ValueError, TypeError, KeyError):  # not a client of ours
+        except (ValueError, TypeError, KeyError, OverflowError):  # not a client of ours
             self._drop(peer)
 
     def _take_control(self, peer: Peer, message: dict[str, Any]) -> None:

@@ -1,0 +1,139 @@
+"""What Docker's API refuses, and how; what it takes although it has no effect (Docker 28)."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from support.command import Wherry
+from support.serving import Served
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@pytest.fixture(scope="module")
+def served(as_root: Wherry) -> Iterator[Served]:
+    one = Served(as_root)
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def made(served: Served) -> Iterator[str]:
+    """A container with a terminal, which runs."""
+    one = served.ok("run", "-dt", "busybox", "sleep", "1000").strip()
+    yield one
+    served.ok("rm", "-f", one)
+
+
+def ask(served: Served, method: str, path: str, body: Any = None) -> tuple[int, str]:
+    data = b"" if body is None else json.dumps(body).encode()
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    status, answer = served.ask(method, f"/v1.50{path}", data, headers)
+    return status, answer.decode()
+
+
+CREATE = [
+    ({"HostConfig": {"Runtime": "no-such"}}, "unknown or invalid runtime name: no-such"),
+    ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "x"}]}}}, 'invalid port specification: \\"x\\"'),
+    ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "70000"}]}}}, 'invalid port specification: \\"70000\\"'),
+    ({"HostConfig": {"PortBindings": {"x/tcp": [{"HostPort": "80"}]}}}, 'invalid port specification: \\"x\\"'),
+    ({"HostConfig": {"PortBindings": {"80/icmp": [{"HostPort": "80"}]}}}, "invalid proto: icmp"),
+    ({"HostConfig": {"ExtraHosts": ["alone"]}}, 'bad format for add-host: \\"alone\\"'),
+]
+
+
+@pytest.mark.parametrize(("body", "message"), CREATE, ids=[message for _body, message in CREATE])
+def test_containers_that_cannot_be(served: Served, body: dict[str, Any], message: str) -> None:
+    status, answer = ask(served, "POST", "/containers/create", {"Image": "busybox", **body})
+    assert status == 400 and message in answer, answer
+
+
+def test_ports_and_hosts_that_can_be(served: Served) -> None:
+    ports = {"80/tcp": [{"HostPort": ""}, {"HostPort": "0"}, {"HostPort": "8000-8010"}], "53/udp": []}
+    host = {"PortBindings": ports, "ExtraHosts": ["a:10.0.0.1", "b:host-gateway", "c=::1"], "Runtime": "wherry"}
+    status, answer = ask(served, "POST", "/containers/create", {"Image": "busybox", "HostConfig": host})
+    assert status == 201, answer
+    _status, shown = ask(served, "GET", f"/containers/{json.loads(answer)['Id']}/json")
+    kept = json.loads(shown)["HostConfig"]
+    assert kept["ExtraHosts"] == host["ExtraHosts"] and kept["PortBindings"]["80/tcp"][2]["HostPort"] == "8000-8010"
+    assert json.loads(shown)["Config"]["OnBuild"] is None
+    assert ask(served, "POST", "/containers/create", {"Image": "busybox", "HostConfig": kept})[0] == 201  # as it came
+    for one in json.loads(ask(served, "GET", "/containers/json?all=1&filters=" + quote('{"status":["created"]}'))[1]):
+        served.ok("rm", one["Id"])
+
+
+@pytest.mark.parametrize(
+    "size", ["", "h=5", "w=5", "h=x&w=5", "h=-1&w=5", "h=70000&w=5", f"h=5&w={1 << 70}", "h=²&w=5"]
+)
+def test_sizes_of_terminals(served: Served, made: str, size: str) -> None:
+    size = quote(size, "=&")
+    assert ask(served, "POST", f"/containers/{made}/resize?{size}")[0] == 400
+    command = json.loads(ask(served, "POST", f"/containers/{made}/exec", {"Cmd": ["true"], "Tty": True})[1])["Id"]
+    assert ask(served, "POST", f"/exec/{command}/resize?{size}")[0] == 400
+    assert ask(served, "POST", f"/containers/{made}/resize?h=31&w=77")[0] == 200
+    assert served.ok("exec", made, "stty", "-F", "/proc/1/fd/0", "size") == "31 77\n"
+
+
+def test_start_has_no_body(served: Served) -> None:
+    one = json.loads(ask(served, "POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"]})[1])["Id"]
+    try:
+        status, answer = ask(served, "POST", f"/containers/{one}/start", {"Binds": ["/etc:/host"]})
+        assert status == 400 and "non-empty request body was deprecated" in answer
+        assert ask(served, "POST", f"/containers/{one}/start", {})[0] == 204
+    finally:
+        served.ok("rm", "-f", one)
+
+
+def test_keys_to_detach_with(served: Served, made: str) -> None:
+    before = served.descriptors()
+    for _ in range(3):
+        status, answer = ask(served, "POST", f"/containers/{made}/attach?stream=1&stdin=1&stdout=1&detachKeys=zz")
+        assert status == 400 and "invalid detach keys (zz)" in answer
+    assert served.descriptors() <= before + 1
+
+
+def test_networks(served: Served) -> None:
+    name = f"r-{uuid.uuid4().hex[:8]}"
+    status, answer = ask(served, "POST", "/networks/create", {"Name": name, "Scope": "swarm"})
+    assert status == 403 and "cannot create a swarm scoped network" in answer
+    assert ask(served, "GET", "/networks/none?scope=swarm")[0] == 404
+    assert ask(served, "GET", "/networks/none?scope=local&verbose=true")[0] == 200
+    status, answer = ask(served, "GET", "/networks/none?verbose=zz")
+    assert status == 400 and "invalid value for verbose" in answer
+    assert all(one["Containers"] == {} for one in json.loads(ask(served, "GET", "/networks")[1]))
+
+
+def test_filters(served: Served, made: str) -> None:
+    status, answer = ask(served, "POST", "/images/prune?filters=" + quote('{"dangling":["zz"]}'))
+    assert status == 400 and "invalid filter 'dangling=zz'" in answer
+    status, answer = ask(served, "GET", "/containers/json?filters=" + quote('{"isolation":["default"]}'))
+    assert status == 200 and made in [one["Id"] for one in json.loads(answer)]
+
+
+def test_what_there_is_nothing_of(served: Served) -> None:
+    for method, path in (
+        ("POST", "/info"),
+        ("DELETE", "/containers/json"),
+        ("GET", "/nothing"),
+        ("PUT", "/images/json"),
+    ):
+        status, answer = ask(served, method, path)
+        assert (status, json.loads(answer)) in (
+            (404, {"message": "page not found"}),
+            (404, {"message": "No such container: json"}),
+        )
+    status, answer = ask(served, "POST", "/build/cancel?id=x")
+    assert status == 501 and "does not build images" in answer
+
+
+def test_info_has_what_clients_read(served: Served) -> None:
+    found = json.loads(ask(served, "GET", "/info")[1])
+    assert found["IndexServerAddress"] == "https://index.docker.io/v1/" and found["SystemTime"].endswith("Z")
+    assert found["RegistryConfig"]["IndexConfigs"]["docker.io"]["Official"] is True
+    assert found["Swarm"]["RemoteManagers"] is None and found["DefaultRuntime"] in found["Runtimes"]
