@@ -22,6 +22,7 @@ import pytest
 
 from support import images, leaks
 from support.command import Wherry, kill_and_wait, killed_at, wait_for
+from support.serving import Served
 
 pytestmark = pytest.mark.survival
 EVERYTHING = bool(os.environ.get("WHERRY_EVERYTHING"))
@@ -32,6 +33,7 @@ CALLS = {
     "clone3": 2, "clone": 3, "execve": 4, "memfd_create": 2, "wait4": 2, "pidfd_send_signal": 1, "connect": 2,
     "bind": 2, "setsid": 3, "pivot_root": 1, "write": 12, "rename": 2, "epoll_wait": 4,
 }  # fmt: skip
+JSON = {"Content-Type": "application/json"}
 BRIEF = ("busybox", "sleep", "3")  # strace stays until everything that it follows has ended
 VERBS = ("run", "start", "stop", "restart", "rm", "exec", "kill", "update", "create", "pause", "unpause", "rename",
          "commit", "cp", "connect", "disconnect", "volume")  # fmt: skip
@@ -293,8 +295,13 @@ def small(wherry_as: Callable[..., Wherry]) -> Iterator[Wherry]:
         holder.wait()
 
 
+def inside(box: Wherry) -> Path:
+    """The root of the small store, as it is seen from here."""
+    return Path(f"/proc/{box.prefix[-1]}/root{box.root}")
+
+
 def fill(box: Wherry) -> Path:
-    filler = Path(f"/proc/{box.prefix[-1]}/root{box.root}/ingest/filler")
+    filler = inside(box) / "ingest" / "filler"
     with filler.open("wb", buffering=0) as file:
         try:
             while file.write(b"\0" * 65536):
@@ -329,6 +336,63 @@ def test_a_full_disk(small: Wherry) -> None:
     assert small.ok("run", "--rm", "--name", "three", "busybox", "echo", "fine") == "fine\n"
     small.ok("start", "one")
     small.ok("rm", "-f", "one", "two")
+    is_settled(small)
+
+
+@pytest.mark.needs("root")
+def test_what_makes_room_on_a_full_disk(small: Wherry) -> None:
+    """It works, by what is kept for it; without that it fails, and what was to be removed is there."""
+    small.ok("create", "--name", "one", "busybox", "true")
+    small.ok("network", "create", "net")
+    small.ok("run", "--rm", "-v", "data:/data", "busybox", "touch", "/data/file")
+    links, reserve = leaks.interfaces_of(small.directory), inside(small) / "reserve"
+    reserve.unlink()
+    filler = fill(small)
+    for words in ("volume rm data", "network rm net", "network create other", "rm one", "tag busybox b"):
+        result = small(*words.split())
+        assert (result.code, "no space left" in result.err) == (1, True), str(result)
+    filler.unlink()
+    assert small.ok("run", "--rm", "-v", "data:/data", "busybox", "ls", "/data") == "file\n"
+    assert leaks.interfaces_of(small.directory) == links
+    small.ok("container", "prune", "-f")
+    assert reserve.stat().st_blocks * 512 >= 1 << 19
+    filler = fill(small)
+    assert "no space left" in small("create", "busybox", "true").err
+    small.ok("volume", "rm", "data")
+    small.ok("network", "rm", "net")
+    small.ok("system", "prune", "-a", "-f")
+    assert small.ok("images", "-q") == ""
+    filler.unlink()
+    is_settled(small)
+
+
+@pytest.mark.needs("root")
+def test_a_command_that_ends_on_a_full_disk(small: Wherry) -> None:
+    """How it ended is known to whoever asks by its id, then and later."""
+    small.ok("run", "-d", "--name", "one", "--network", "none", "busybox", "sleep", "60")
+    served = Served(small)
+    try:
+        words = {"Cmd": ["sh", "-c", "until [ -e /dev/shm/go ]; do sleep 0.05; done; exit 9"]}
+        status, made = served.ask("POST", "/containers/one/exec", json.dumps(words).encode(), JSON)
+        assert status == 201, made
+        identity = json.loads(made)["Id"]
+        assert served.ask("POST", f"/exec/{identity}/start", b'{"Detach": true}', JSON)[0] == 200
+
+        def end() -> int | None:
+            return json.loads(served.ask("GET", f"/exec/{identity}/json")[1])["ExitCode"]  # type: ignore[no-any-return]
+
+        filler = fill(small)
+        status, refused = served.ask("POST", "/containers/one/exec", json.dumps(words).encode(), JSON)
+        assert status >= 500 and b"no space left" in refused
+        small.ok("exec", "one", "touch", "/dev/shm/go")
+        wait_for(lambda: end() is not None)
+        assert end() == 9
+        filler.unlink()
+        assert end() == 9
+        assert os.listdir(small.run_root / "execs") == []
+    finally:
+        served.close()
+    small.ok("rm", "-f", "one")
     is_settled(small)
 
 

@@ -237,12 +237,12 @@ def remove(engine: Engine, name: str, *, force: bool = False, volumes: bool = Fa
             if not force:
                 raise
             return name
-        from wherry.engine import events
+        from wherry.engine import events, room
 
-        events.forget_container(engine.db, record)
-        if not volumes:
-            record = record.replace(mounts=())
-        remove_container_files(engine, record)
+        room.writing(engine, lambda: events.forget_container(engine.db, record))
+        left = record if volumes else record.replace(mounts=())
+        room.writing(engine, lambda: remove_container_files(engine, left))
+        room.made(engine)
     finally:
         lock.release(remove=True)
     sweep(engine)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from wherry.errors import Conflict
+from wherry.errors import Conflict, WherryError
 from wherry.record import Record
 from wherry.store import execs
 from wherry.store.execs import ExecRow
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Exec", "any_of", "create", "find", "resize", "sweep", "unended"]
 
 KILLED = 137  # exit code of a command whose monitor was killed: 128 + SIGKILL
+_END = "ended"  # file in a command's directory of the run root
 
 
 class Exec(Record):
@@ -76,7 +77,27 @@ def find(engine: Engine, identity: str) -> Exec:
 def _ended(engine: Engine, row: ExecRow) -> ExecRow:
     """Its monitor has gone: having written down how it ended, unless it was killed, and the command with it."""
     row = execs.get(engine.db, row.id)
-    return row if row.exit_code is not None else row.replace(exit_code=KILLED)
+    if row.exit_code is None:
+        row = row.replace(exit_code=_noted(engine, row.id))
+        _settle(engine, row.id)
+    return row
+
+
+def note_end(engine: Engine, identity: str, exit_code: int) -> None:
+    """Write down beside the database how a command ended, if there is room here."""
+    try:
+        with open(f"{engine.layout.exec(identity)}/{_END}", "w") as file:
+            file.write(str(exit_code))
+    except OSError:
+        return
+
+
+def _noted(engine: Engine, identity: str) -> int:
+    try:
+        with open(f"{engine.layout.exec(identity)}/{_END}") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return KILLED
 
 
 def _pid(engine: Engine, identity: str) -> int:
@@ -118,13 +139,23 @@ def any_of(engine: Engine, container_id: str) -> bool:
 
 
 def sweep(engine: Engine) -> None:
-    """Remove what monitors that were killed have left in the run root."""
-    from wherry.engine.clean import remove_tree
-
+    """Remove what monitors that were killed have left in the run root, or could not write down."""
     try:
         names = os.listdir(engine.layout.execs)
     except FileNotFoundError:
         return
     for name in names:
         if not is_held(engine.layout.exec_lock(name)):
-            remove_tree(engine.layout.exec(name))
+            _settle(engine, name)
+
+
+def _settle(engine: Engine, identity: str) -> None:
+    """What a monitor has left of its command goes, when the database has it."""
+    from wherry.engine.clean import remove_tree
+
+    if os.path.exists(f"{engine.layout.exec(identity)}/{_END}"):
+        try:
+            execs.end(engine.db, identity, _noted(engine, identity), int(time.time()))
+        except WherryError:
+            return
+    remove_tree(engine.layout.exec(identity))

@@ -164,11 +164,16 @@ class Execution:
         """Tell of its end, now that nobody waits; and get ready for the next command's start."""
         from wherry import precompiled
 
+        told = True
         if self._exit_code >= 0:
-            self._tell(self._began() | {"exec_die": {"exitCode": str(self._exit_code)}})
+            told = self._tell(self._began() | {"exec_die": {"exitCode": str(self._exit_code)}})
         elif self._known:
-            self._tell({})
-        if self._lock is not None:
+            told = self._tell({})
+        if self._known and not told:
+            from wherry.engine.execs import note_end
+
+            note_end(self._engine, self._exec_id, self._code)
+        elif self._lock is not None:
             from wherry.engine.clean import remove_tree
 
             remove_tree(self._engine.layout.exec(self._exec_id))
@@ -182,7 +187,8 @@ class Execution:
         command = self._details["command"]
         return {f"exec_create: {command}": {}, f"exec_start: {command}": {}}
 
-    def _tell(self, actions: dict[str, dict[str, str]]) -> None:
+    def _tell(self, actions: dict[str, dict[str, str]]) -> bool:
+        """Whether there was room for it: a database that is full or busy is no reason to end a command."""
         from wherry.store.events import record_container
 
         db, details = self._engine.db, self._details
@@ -194,15 +200,19 @@ class Execution:
                 if self._known:
                     self._write_end()
         except WherryError:
-            return  # a database that is full or busy is no reason to end a command
+            return False
+        return True
+
+    @property
+    def _code(self) -> int:
+        return self._exit_code if self._exit_code >= 0 else self._failed
 
     def _write_end(self) -> None:
         from time import time
 
         from wherry.store import execs
 
-        exit_code = self._exit_code if self._exit_code >= 0 else self._failed
-        execs.end(self._engine.db, self._exec_id, exit_code, int(time()))
+        execs.end(self._engine.db, self._exec_id, self._code, int(time()))
 
 
 def cgroup_of(engine: Engine, spec: dict[str, Any]) -> Cgroup:

@@ -9,7 +9,7 @@ import os
 import time
 
 from wherry.container.inspect import rfc3339
-from wherry.engine import bridges, events
+from wherry.engine import bridges, events, room
 from wherry.engine.places import DEFAULT
 from wherry.engine.prune import allowed, keeps, until
 from wherry.errors import Conflict, Forbidden, InvalidArgument, NotFound, NotSupported
@@ -160,21 +160,24 @@ def remove(engine: Engine, text: str) -> None:
         raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
     _bury_the_dead(engine, network)
     with bridges.where(engine, make=False) as there, bridges.alone(engine), Socket() as host:
-        with engine.db.transaction():
-            active = [row for row in networks.endpoints_in(engine.db, network.id) if row.active]
-            if active:
-                names = [_container_name(engine, row.container_id) for row in active]
-                shown = ", ".join(
-                    [f'name:"{name}" id:"{row.id[:12]}"' for name, row in zip(names, active, strict=True)]
-                )
-                raise Forbidden(
-                    f"error while removing network: network {network.name} has active endpoints ({shown})",
-                    hint="disconnect or stop the containers first",
-                )
-            networks.delete(engine.db, network.id)
-            _told(engine, network, "destroy")
+        room.writing(engine, lambda: _forget(engine, network))
         if there:
             bridges.remove(engine, host, network)
+    room.made(engine)
+
+
+def _forget(engine: Engine, network: Network) -> None:
+    with engine.db.transaction():
+        active = [row for row in networks.endpoints_in(engine.db, network.id) if row.active]
+        if active:
+            names = [_container_name(engine, row.container_id) for row in active]
+            shown = ", ".join([f'name:"{name}" id:"{row.id[:12]}"' for name, row in zip(names, active, strict=True)])
+            raise Forbidden(
+                f"error while removing network: network {network.name} has active endpoints ({shown})",
+                hint="disconnect or stop the containers first",
+            )
+        networks.delete(engine.db, network.id)
+        _told(engine, network, "destroy")
 
 
 def _bury_the_dead(engine: Engine, network: Network) -> None:
@@ -328,5 +331,5 @@ def prune(engine: Engine, filters: Filters) -> list[str]:
         removed.append(network.name)
     if not engine.rootless:
         bridges.settle(engine)
-    events.record(engine.db, "network", "prune", "", {"reclaimed": "0"})
+    room.writing(engine, lambda: events.record(engine.db, "network", "prune", "", {"reclaimed": "0"}))
     return removed

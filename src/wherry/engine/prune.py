@@ -5,7 +5,7 @@ Filters are Docker's: ``until`` (made before), every ``label``, none of ``label!
 
 from __future__ import annotations
 
-from wherry.engine import build_cache, events
+from wherry.engine import build_cache, events, room
 from wherry.engine.containers import list_containers, load, remove, written
 from wherry.engine.storage import drops_blobs
 from wherry.errors import Conflict, InvalidArgument, NotFound
@@ -75,7 +75,8 @@ def prune(engine: Engine, filters: Filters) -> tuple[list[str], int]:
             continue  # started or removed meanwhile
         removed.append(row.id)
         freed += size
-    events.record(engine.db, "container", "prune", "", {"reclaimed": str(freed)})
+    room.writing(engine, lambda: events.record(engine.db, "container", "prune", "", {"reclaimed": str(freed)}))
+    room.made(engine)
     return removed, freed
 
 
@@ -114,7 +115,8 @@ def prune_images(engine: Engine, filters: Filters, *, everything: bool) -> tuple
         from wherry.engine import dropped
 
         freed += dropped.drop(engine, dropped.every(engine))
-    events.record(engine.db, "image", "prune", "", {"reclaimed": str(freed)})
+    room.writing(engine, lambda: events.record(engine.db, "image", "prune", "", {"reclaimed": str(freed)}))
+    room.made(engine)
     return removed, freed
 
 

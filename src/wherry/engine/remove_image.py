@@ -36,16 +36,21 @@ def remove(engine: Engine, name: str, *, force: bool = False, no_prune: bool = F
     Layers and blobs that nothing else needs go as well.  ``no_prune`` is Docker's: it keeps untagged parents, of which
     pulled images have none.  Raises `NotFound`, `Conflict`, `InvalidArgument`.
     """
-    from wherry.engine import gc
+    from wherry.engine import gc, room
 
     del no_prune  # parents exist only between the steps of a build
-    with engine.db.transaction():
-        row = images.resolve(engine.db, name)
-        removal = _Removal(engine, row, force)
-        removal.run(name)
-    index.write(engine.layout, engine.db)
+
+    def forget() -> _Removal:
+        with engine.db.transaction():
+            removal = _Removal(engine, images.resolve(engine.db, name), force)
+            removal.run(name)
+        return removal
+
+    removal = room.writing(engine, forget)
+    room.writing(engine, lambda: index.write(engine.layout, engine.db))
     if removal.gone:
-        gc.collect(engine)
+        room.writing(engine, lambda: gc.collect(engine))
+    room.made(engine)
     return tuple(removal.done)
 
 

@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 
-from wherry.engine import events, local_driver
+from wherry.engine import events, local_driver, room
 from wherry.engine.clean import as_owner, remove_tree
 from wherry.errors import Conflict, InvalidArgument, NotFound
 from wherry.record import Record
@@ -126,20 +126,28 @@ def inspect(engine: Engine, name: str) -> dict[str, Any]:
 
 def remove(engine: Engine, name: str) -> None:
     """Remove a volume and its data.  Raises `NotFound`, `Conflict` when a container has it, running or not."""
-    aside = f"{engine.layout.volumes}/{_REMOVING}{os.urandom(8).hex()}"
-    with engine.db.transaction():
-        row = rows.get(engine.db, name)
-        using = users(engine).get(name)
-        if using:
-            raise Conflict(f"remove {name}: volume is in use - [{', '.join(using)}]")
-        local_driver.release(engine, name)
-        rows.delete(engine.db, name)
-        events.of_volume(engine.db, name, "destroy", driver=row.driver)
-        try:
-            os.rename(engine.layout.volume(name), aside)  # whoever makes the name anew finds nothing of this one
-        except FileNotFoundError:
-            pass
+    room.writing(engine, lambda: _forget(engine, name))
     sweep(engine)
+    room.made(engine)
+
+
+def _forget(engine: Engine, name: str) -> None:
+    place, aside = engine.layout.volume(name), f"{engine.layout.volumes}/{_REMOVING}{os.urandom(8).hex()}"
+    try:
+        with engine.db.transaction():
+            row = rows.get(engine.db, name)
+            using = users(engine).get(name)
+            if using:
+                raise Conflict(f"remove {name}: volume is in use - [{', '.join(using)}]")
+            local_driver.release(engine, name)
+            rows.delete(engine.db, name)
+            events.of_volume(engine.db, name, "destroy", driver=row.driver)
+            if os.path.lexists(place):
+                os.rename(place, aside)  # whoever makes the name anew finds nothing of this one
+    except BaseException:
+        if os.path.lexists(aside):  # a full disk: it stays
+            os.rename(aside, place)
+        raise
 
 
 def sweep(engine: Engine) -> None:
@@ -252,5 +260,6 @@ def prune(engine: Engine, filters: Mapping[str, Sequence[str]], *, everything: b
             continue  # taken by a container, or removed, meanwhile
         removed.append(row.name)
         freed += bytes_
-    events.record(engine.db, "volume", "prune", "", {"reclaimed": str(freed)})
+    room.writing(engine, lambda: events.record(engine.db, "volume", "prune", "", {"reclaimed": str(freed)}))
+    room.made(engine)
     return removed, freed

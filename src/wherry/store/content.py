@@ -16,7 +16,7 @@ from io import FileIO
 from wherry import fastjson
 from wherry.errors import Corrupt, NotFound
 from wherry.oci import digest as digests
-from wherry.store.layout import make_private, sync_directory, translate
+from wherry.store.layout import make_private, sync_directory, translate, write_private
 from wherry.store.locks import Lock, is_named
 
 TYPE_CHECKING = False
@@ -167,16 +167,9 @@ class Content:
 
     def drop(self, digest: str, recipe: dict[str, Any]) -> int:
         """Keeps a recipe in place of a blob, and returns the blob's size."""
-        path = self.recipe_path(digest)
-        aside = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
         try:
             make_private(self._layout.recipes)
-            with open(aside, "xb") as file:
-                file.write(fastjson.dumps(recipe).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(aside, path)
-            sync_directory(self._layout.recipes)
+            write_private(self.recipe_path(digest), fastjson.dumps(recipe).encode())
         except OSError as error:
             raise translate(error, "write a recipe") from error
         size = os.stat(self.path(digest)).st_size

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wherry.store.layout import Layout
 
 _MAX_DEPTH = 4
+_REPLACED = ("index.json.", "oci-layout.")  # how the names begin that these have while they are written
 KEEP_PARTIAL = 24 * 3600
 """Seconds that an interrupted download is kept to be taken up again."""
 
@@ -125,12 +126,13 @@ def sweep(layout: Layout, *, all_partial: bool = False) -> int:
         if lock.try_acquire():
             freed += os.fstat(lock.fd).st_size
             lock.release(remove=True)
-    for name in os.listdir(layout.root):
-        if name.startswith(("index.json.", "oci-layout.")):
-            path = f"{layout.root}/{name}"
-            try:
-                if now - os.lstat(path).st_mtime > 60:
-                    os.unlink(path)
-            except FileNotFoundError:
-                continue
+    aside = [f"{layout.root}/{name}" for name in os.listdir(layout.root) if name.startswith(_REPLACED)]
+    if os.path.isdir(layout.recipes):
+        aside += [f"{layout.recipes}/{name}" for name in os.listdir(layout.recipes) if "." in name]
+    for path in aside:
+        try:
+            if now - os.lstat(path).st_mtime > 60:
+                os.unlink(path)
+        except FileNotFoundError:
+            continue
     return freed

@@ -64,12 +64,15 @@ class Layout:
         """
         if _is_private(self.root) and _is_private(self.netns) and os.path.exists(self.root + "/oci-layout"):
             return
+        from wherry.store import reserve
+
         try:
             _take(self.root, "oci-layout")
             _take(self.run, "locks")
             for path in self._directories():
                 make_private(path)
             write_private(self.root + "/oci-layout", _OCI_LAYOUT)
+            reserve.keep(self)
         except OSError as error:
             raise translate(error, "prepare the store") from error
 

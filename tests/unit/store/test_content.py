@@ -281,3 +281,27 @@ def test_index(db: Database, content: Content, layout: Layout) -> None:
     names = [one.get("annotations", {}).get("org.opencontainers.image.ref.name") for one in document["manifests"]]
     assert names == ["docker.io/library/x:1", None]
     assert layers.list_all(db) == []
+
+
+def test_a_recipe_is_written_whole_or_not_at_all(
+    content: Content, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk the blob stays; what somebody who was killed has left is swept."""
+    content.put(BODY)
+
+    def full(_fd: int, _data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("wherry.store.layout.os.write", full)
+        with pytest.raises(StorageFull):
+            content.drop(DIGEST, {"size": len(BODY)})
+    assert content.read(DIGEST) == BODY and os.listdir(layout.recipes) == []
+    half = f"{content.recipe_path(DIGEST)}.1.00"
+    with open(half, "w") as file:
+        file.write("{")
+    gc.sweep(layout)
+    assert os.path.exists(half)  # somebody may be writing it
+    os.utime(half, (0, 0))
+    gc.sweep(layout)
+    assert os.listdir(layout.recipes) == []
