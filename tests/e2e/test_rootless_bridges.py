@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support import images, users
+from support import images, leaks, users
 from support.command import Wherry, kill_and_wait, wait_for
 from support.rootless_network import Hosted, World, fetch, load, loaded
 from support.users import User
@@ -44,8 +44,13 @@ def everything(busybox: images.Built) -> Iterator[World]:
 @pytest.fixture
 def there(everything: World) -> Iterator[World]:
     yield everything
-    everything.wherry.ok("network", "prune", "-f")
-    wait_for(lambda: os.listdir(everything.wherry.run_root / "netns") == [])
+    wherry = everything.wherry
+    wherry.ok("network", "prune", "-f")
+    try:
+        wait_for(lambda: os.listdir(wherry.run_root / "netns") == [])
+    except AssertionError:
+        files = os.listdir(wherry.run_root / "netns")
+        raise AssertionError("\n".join([*files, f"holder {holder(wherry)}", *leaks.of(wherry.directory)])) from None
     assert everything.programs() == []
 
 
