@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from support import images, leaks, users
 from support.command import Wherry, kill_and_wait, wait_for
-from support.rootless_network import Hosted, World, fetch, load, loaded
+from support.rootless_network import Hosted, World, fetch, load, loaded, world
 from support.users import User
 
 pytestmark = pytest.mark.needs("root", "user-namespaces", "uidmap", "pasta", "slirp4netns", "debian", "busybox")
@@ -269,3 +270,35 @@ def test_two_stores_share_nothing(there: World, rootless_single: User, busybox: 
         wait_for(lambda: there.programs() == [])
     finally:
         theirs.close()
+
+
+@pytest.mark.survival
+def test_a_full_disk(rootless: User, busybox: images.Built) -> None:
+    """Nothing is left of who could not start, and the namespace goes with the last container, whose end is known."""
+    with world(rootless) as there:
+        wherry = there.wherry
+        wherry.root.mkdir(mode=0o700)
+        (mounts,) = [word for word in wherry.prefix if word.startswith("--mount=")]
+        options = f"size=48m,mode=700,uid={rootless.uid},gid={rootless.gid}"
+        mount = ["nsenter", mounts, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(wherry.root)]
+        subprocess.run(mount, check=True)
+        load(wherry, busybox)
+        wherry.ok("network", "create", "back")
+        serve(wherry, "web", "--network", "back", "-p", "18080:80")
+        wherry.ok("create", "--name", "late", "--network", "back", "-p", "18081:80", *SLEEP)
+        root = Path(mounts.removeprefix("--mount=")).parent.parent / "root" / wherry.root.relative_to("/")
+        with (root / "filler").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        for words in (("start", "late"), ("run", "--network", "back", "busybox", "true")):
+            assert "no space left" in wherry(*words).err
+        assert fetch(there.outside, "10.9.0.1", 18080) == b"page of web"
+        wherry.ok("stop", "-t", "0", "web")
+        wait_for(lambda: os.listdir(wherry.run_root / "netns") == [])
+        assert there.programs() == []
+        (root / "filler").unlink()
+        assert wherry.ok("ps", "-a", "--format", "{{.Names}} {{.State}}") == "late created\nweb exited\n"
+        wherry.ok("start", "web", "late")
+        assert fetch(there.outside, "10.9.0.1", 18080) == b"page of web"
+        wherry.ok("rm", "-f", "web", "late")
+        assert wherry.ok("system", "check") == ""

@@ -233,7 +233,7 @@ def parent(pid: int) -> int:
 @pytest.mark.parametrize(
     ("one", "other"),
     [("start", "start"), ("stop", "rm"), ("exec", "rm"), ("restart", "restart"), ("restart", "rm"), ("stop", "start"),
-     ("kill", "update")],
+     ("kill", "update"), ("rename", "rm")],
 )  # fmt: skip
 def test_two_at_once(box: Wherry, one: str, other: str) -> None:
     """Whoever is second finds what the first has made of it; nobody crashes, and nothing is left."""
@@ -246,10 +246,11 @@ def test_two_at_once(box: Wherry, one: str, other: str) -> None:
         _out, err = process.communicate(timeout=60)
         assert b"internal error" not in err, err
         assert process.returncode in (0, 1, 126, 137), err
-    found = state(box, container)
-    assert found in ("", *DEFINED)
-    if found:
-        box.ok("rm", "-f", container)
+    for called in (container, f"{container}-2"):  # as it may be by now
+        found = state(box, called)
+        assert found in ("", *DEFINED)
+        if found:
+            box.ok("rm", "-f", called)
     is_settled(box)
 
 
