@@ -61,7 +61,7 @@ def machine() -> dict[str, Any]:
     return {
         "system": name, "kernel": platform.release(), "machine": platform.machine(), "processor": cpu,
         "processors": os.cpu_count(), "memory_gb": round(memory / 2**20), "cgroups": groups, "storage": storage,
-        "python": platform.python_version(),
+        "python": subjects.output(subjects.ROOT / "wherry", "version", "-f", "{{.Client.PythonVersion}}").strip(),
     }  # fmt: skip
 
 

@@ -121,9 +121,17 @@ class TestLauncher:
         outputs = [process.communicate(timeout=300) for process in processes]
         assert [process.returncode for process in processes] == [0, 0], outputs
         assert sum("making a Python environment" in err for _out, err in outputs) == 1, outputs
+        self.check_interpreter(checkout)
         self.check_second_use(checkout)
         self.check_environments(checkout)
         self.check_interrupted(checkout)
+
+    def check_interpreter(self, checkout: Path) -> None:
+        """It is the system's own where that will do, although PATH begins with another."""
+        system = Path("/usr/bin/python3")
+        will_do = "import sys, ensurepip; sys.exit(sys.version_info < (3, 11))"
+        if system.exists() and run(system, "-I", "-S", "-c", will_do).returncode == 0:
+            assert (environment_of(checkout) / "bin" / "python").resolve() == system.resolve()
 
     def check_second_use(self, checkout: Path) -> None:
         """Nothing but the interpreter is started, from anywhere, through a link, by a relative path."""
@@ -173,6 +181,11 @@ class TestLauncher:
         done = run(checkout / "wherry", "--version", env={"PATH": str(tmp_path)})
         assert done.returncode == 125
         assert "Python 3.11 or newer is needed" in done.stderr and "3.9.2" in done.stderr
+
+    def test_python_that_is_named(self, checkout: Path) -> None:
+        done = run(checkout / "wherry", "--version", env={"PYTHON": sys.executable})
+        assert done.returncode == 0, done.stderr
+        assert (environment_of(checkout) / "bin" / "python").resolve() == Path(sys.executable).resolve()
 
     @pytest.mark.needs("root")
     def test_another_user(self, checkout: Path, scratch: Path) -> None:
