@@ -137,3 +137,38 @@ def test_info_has_what_clients_read(served: Served) -> None:
     assert found["IndexServerAddress"] == "https://index.docker.io/v1/" and found["SystemTime"].endswith("Z")
     assert found["RegistryConfig"]["IndexConfigs"]["docker.io"]["Official"] is True
     assert found["Swarm"]["RemoteManagers"] is None and found["DefaultRuntime"] in found["Runtimes"]
+
+
+def test_other_platforms(served: Served) -> None:
+    """An image is for one; what is asked of another is not there."""
+    own = json.loads(ask(served, "GET", "/images/busybox/json")[1])
+    served.ok("tag", "busybox", "other:1")
+    for name, status in ((own["Architecture"], 200), ("s390x", 404)):
+        wanted = quote(json.dumps({"os": "linux", "architecture": name}))
+        for path in (f"/images/busybox/json?platform={wanted}", f"/images/busybox/history?platform={wanted}"):
+            found, answer = ask(served, "GET", path)
+            assert found == status and (status == 200 or "not for linux/s390x" in answer), answer
+    assert ask(served, "DELETE", f"/images/other:1?platforms={wanted}")[0] == 404
+    both = f"platforms={wanted}&platforms=" + quote(json.dumps({"os": "linux", "architecture": own["Architecture"]}))
+    assert ask(served, "DELETE", f"/images/other:1?{both}")[0] == 200
+    assert ask(served, "GET", "/images/other:1/json")[0] == 404
+
+
+def test_the_first_size_of_a_terminal(served: Served) -> None:
+    body = {"Image": "busybox", "Cmd": ["stty", "size"], "Tty": True, "HostConfig": {"ConsoleSize": [33, 99]}}
+    one = json.loads(ask(served, "POST", "/containers/create", body)[1])["Id"]
+    try:
+        assert json.loads(ask(served, "GET", f"/containers/{one}/json")[1])["HostConfig"]["ConsoleSize"] == [33, 99]
+        served.ok("start", one)
+        served.ok("wait", one)
+        assert served.ok("logs", one) == "33 99\r\n"
+    finally:
+        served.ok("rm", "-f", one)
+    body["HostConfig"] = {"ConsoleSize": [70000, 1]}
+    assert ask(served, "POST", "/containers/create", body)[0] == 400
+
+
+def test_credentials_that_cannot_be_read_are_none(served: Served) -> None:
+    for header in ("null", "zz", "e30=", "bnVsbA=="):
+        status, answer = served.ask("POST", "/v1.50/images/no-such/push?tag=1", b"", {"X-Registry-Auth": header})
+        assert status == 404 and b"does not exist locally" in answer, answer

@@ -22,7 +22,8 @@ _MOST = 64 << 10
 def use(engine: Engine, header: str, name: str) -> None:
     """Have ``engine`` show these credentials, and no others, to the registry of the image ``name``.
 
-    They belong to that registry alone, whatever server the client thinks they are for.  Raises `InvalidArgument`.
+    They belong to that registry alone, whatever server the client thinks they are for.  What cannot be read is none, as
+    in Docker: some clients send "null".
     """
     from wherry.oci.reference import parse as parse_reference
     from wherry.registry.credentials import Credential
@@ -30,10 +31,13 @@ def use(engine: Engine, header: str, name: str) -> None:
     engine.credentials = ()
     if not header:
         return
-    asked = parse(_decoded(header))
-    credential = Credential(
-        asked.text("username"), asked.text("password"), asked.text("identitytoken"), asked.text("registrytoken")
-    )
+    try:
+        asked = parse(_decoded(header))
+        credential = Credential(
+            asked.text("username"), asked.text("password"), asked.text("identitytoken"), asked.text("registrytoken")
+        )
+    except InvalidArgument:
+        return
     if credential == Credential():
         return
     try:

@@ -80,6 +80,7 @@ def _config(body: Fields) -> dict[str, Any]:
         "labels": body.pairs("Labels"),
         "stop_signal": body.text("StopSignal"),
         "stop_timeout": body.optional_integer("StopTimeout"),
+        "console_size": console_size(host),
         "auto_remove": host.boolean("AutoRemove"),
         "container_id_file": "",  # the client's to write
         "runtime": host.text("Runtime"),
@@ -87,6 +88,18 @@ def _config(body: Fields) -> dict[str, Any]:
         "init": host.boolean("Init"),
         "annotations": host.pairs("Annotations"),
     }
+
+
+def console_size(asked: Fields) -> tuple[int, int]:
+    """``ConsoleSize``: rows and columns, or two zeros.  Raises `InvalidArgument`."""
+    given = asked.value("ConsoleSize") or [0, 0]
+    if (
+        not isinstance(given, list)
+        or len(given) != 2
+        or not all(type(one) is int and 0 <= one < 1 << 16 for one in given)
+    ):
+        raise InvalidArgument("invalid JSON: ConsoleSize must be two numbers: rows and columns")
+    return given[0], given[1]
 
 
 def image_config_of(body: Fields) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from wherry.api import errors, raw
+from wherry.api.container_request import console_size
 from wherry.api.containers import name_of
 from wherry.api.context import API, document, json_response, nothing, query
 from wherry.api.fields import parse
@@ -98,20 +99,9 @@ def _options(asked: Fields) -> dict[str, Any]:
         "user": asked.text("User"),
         "working_dir": asked.text("WorkingDir"),
         "privileged": asked.boolean("Privileged"),
-        "console_size": _console_size(asked),
+        "console_size": console_size(asked),
         "detach_keys": asked.text("DetachKeys"),
     }
-
-
-def _console_size(asked: Fields) -> tuple[int, int]:
-    given = asked.value("ConsoleSize") or [0, 0]
-    if (
-        not isinstance(given, list)
-        or len(given) != 2
-        or not all(type(one) is int and 0 <= one < 1 << 16 for one in given)
-    ):
-        raise InvalidArgument("invalid JSON: ConsoleSize must be two numbers: rows and columns")
-    return given[0], given[1]
 
 
 async def create(request: web.Request) -> web.Response:
@@ -173,7 +163,7 @@ async def _begin(api: Api, one: Exec, asked: Fields, *, detach: bool) -> tuple[E
 
     options = {name: value for name, value in one.asked.items() if name != "detach_keys"}
     if asked.has("ConsoleSize"):
-        options["console_size"] = _console_size(asked)
+        options["console_size"] = console_size(asked)
     if detach:
         options |= {"detach": True, "attach_stdin": False}
     api.execs.tell(one := one.replace(started=True))

@@ -57,7 +57,8 @@ def older(document: dict[str, Any], spoken: tuple[int, ...]) -> dict[str, Any]:
 
 async def inspect(request: web.Request) -> web.Response:
     """``GET /images/{name}/json``."""
-    found = await request.app[API].read(images.inspect, name_of(request))
+    platform = _platform(query(request).text("platform"))
+    found = await request.app[API].read(images.inspect, name_of(request), platform)
     if version(request) < (1, 45):
         found |= await request.app[API].read(images.committed_from, found["Id"])
     if version(request) < (1, 44):
@@ -69,7 +70,8 @@ async def inspect(request: web.Request) -> web.Response:
 
 async def history(request: web.Request) -> web.Response:
     """``GET /images/{name}/history``."""
-    steps = await request.app[API].read(images.history, name_of(request))
+    platform = _platform(query(request).text("platform"))
+    steps = await request.app[API].read(images.history, name_of(request), platform)
     return json_response(
         [
             {
@@ -96,7 +98,8 @@ async def tag(request: web.Request) -> web.Response:
 async def remove(request: web.Request) -> web.Response:
     """``DELETE /images/{name}``."""
     asked, api = query(request), request.app[API]
-    answer = await api.work("remove_image", name_of(request), asked.flag("force"), not asked.flag("noprune"))
+    platforms = [_platform(text) for text in asked.texts("platforms")]
+    answer = await api.work("remove_image", name_of(request), asked.flag("force"), not asked.flag("noprune"), platforms)
     return json_response(answer.value)
 
 

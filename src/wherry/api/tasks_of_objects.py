@@ -163,10 +163,21 @@ def tag(engine: Engine, _worker: Worker, name: str, target: str) -> None:
     tag(engine, name, target)
 
 
-def remove_image(engine: Engine, _worker: Worker, name: str, force: bool, prune: bool) -> list[dict[str, str]]:
-    """``DELETE /images/{name}``."""
-    from wherry.engine.images import remove
+def remove_image(
+    engine: Engine, _worker: Worker, name: str, force: bool, prune: bool, platforms: list[str]
+) -> list[dict[str, str]]:
+    """``DELETE /images/{name}``; one that is for none of ``platforms``, if any are named, stays."""
+    from wherry.engine.images import check_platform, remove
+    from wherry.errors import NotFound
+    from wherry.store import images
 
+    for at, platform in enumerate(platforms):
+        try:
+            check_platform(images.resolve(engine.db, name), platform)
+            break
+        except NotFound:
+            if at == len(platforms) - 1:
+                raise
     removed = remove(engine, name, force=force, no_prune=not prune)
     return [{"Untagged": one.untagged} if one.untagged else {"Deleted": one.deleted} for one in removed]
 

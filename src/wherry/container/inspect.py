@@ -189,7 +189,7 @@ def _host_config(record: ContainerRecord, places: Places) -> dict[str, Any]:
         "AutoRemove": options.auto_remove,
         "VolumeDriver": options.volume_driver,
         "VolumesFrom": _listed(options.volumes_from),
-        "ConsoleSize": [0, 0],
+        "ConsoleSize": list(options.console_size),
         "CapAdd": _listed(options.cap_add),
         "CapDrop": _listed(options.cap_drop),
         "CgroupnsMode": options.cgroupns_mode or "private",

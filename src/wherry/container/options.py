@@ -135,6 +135,7 @@ class ContainerOptions(Record):
     health_retries: int = 0
 
     # HostConfig
+    console_size: tuple[int, int] = (0, 0)  # rows and columns of its terminal at first
     auto_remove: bool = False
     restart_policy: str = ""  # "", "on-failure", "always", "unless-stopped"; "no" until it is merged
     restart_retries: int = 0  # of "on-failure"; 0: as often as it fails

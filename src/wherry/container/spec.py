@@ -148,6 +148,8 @@ def _process(record: ContainerRecord, facts: Facts, secure: security.Security, h
         "capabilities": {"bounding": list(kept), "effective": effective, "permitted": list(effective)},
         "noNewPrivileges": secure.no_new_privileges,
     }
+    if options.tty and any(options.console_size):
+        process["consoleSize"] = dict(zip(("height", "width"), options.console_size, strict=True))
     if options.oom_score_adj:
         process["oomScoreAdj"] = options.oom_score_adj
     if options.ulimits:

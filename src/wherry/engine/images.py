@@ -9,8 +9,9 @@ from wherry import fastjson
 from wherry.engine import events
 from wherry.engine.remove_image import Removed, remove
 from wherry.engine.times import epoch_seconds, rfc3339
-from wherry.errors import InvalidArgument
+from wherry.errors import InvalidArgument, NotFound
 from wherry.oci import image as image_configs
+from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.record import Record
 from wherry.store import containers, images, index
@@ -147,9 +148,16 @@ def _matching(one: Summary, patterns: list[Any]) -> Summary:
     return one.replace(repo_tags=tags, repo_digests=by_digest)
 
 
-def inspect(engine: Engine, name: str) -> dict[str, Any]:
+def check_platform(row: ImageRow, wanted: str) -> None:
+    """Raises `NotFound` for an image that is for another platform than ``wanted``, which may be empty."""
+    if wanted and platforms.normal(platforms.parse(wanted)) != platforms.normal(platforms.parse(row.platform)):
+        raise NotFound("image", wanted, f"image {row.id[:19]} is for {row.platform}, not for {wanted}")
+
+
+def inspect(engine: Engine, name: str, platform: str = "") -> dict[str, Any]:
     """Docker's JSON of one image (``GET /images/{name}/json``).  Raises `NotFound`."""
     row = images.resolve(engine.db, name)
+    check_platform(row, platform)
     raw: dict[str, Any] = fastjson.loads(row.config)
     config = image_configs.parse(row.config.encode())
     tags, by_digest = _familiar(images.names(engine.db, row.id))
@@ -219,11 +227,12 @@ def _directories(engine: Engine, row: ImageRow) -> dict[str, str]:
     return data
 
 
-def history(engine: Engine, name: str) -> tuple[Step, ...]:
+def history(engine: Engine, name: str, platform: str = "") -> tuple[Step, ...]:
     """How an image came to be, the newest step first.  Raises `NotFound`."""
     from wherry.store import layers
 
     row = images.resolve(engine.db, name)
+    check_platform(row, platform)
     config: ImageConfig = image_configs.parse(row.config.encode())
     left = list(config.diff_ids)
     steps = []

@@ -6,6 +6,7 @@ The compressed layers go out as they came in, so that a saved image has the dige
 from __future__ import annotations
 
 from wherry.engine import events
+from wherry.engine.images import check_platform
 from wherry.errors import Corrupt, InvalidArgument, NotFound
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
@@ -87,13 +88,11 @@ def _find(engine: Engine, name: str) -> list[tuple[ImageRow, list[Reference]]]:
 
 
 def _saved(engine: Engine, row: ImageRow, tags: list[Reference], wanted: str) -> Saved:
-    platform = platforms.parse(row.platform)
-    if wanted and platforms.normal(platforms.parse(wanted)) != platforms.normal(platform):
-        raise NotFound("image", wanted, f"image {row.id[:19]} is for {row.platform}, not for {wanted}")
+    check_platform(row, wanted)
     manifest = parse_manifest(engine.content.read(row.manifest), row.manifest_type)
     if not isinstance(manifest, Manifest):
         raise Corrupt(f"the manifest of {row.id} is an index")
     missing = [one.digest for one in (manifest.config, *manifest.layers) if not engine.content.has(one.digest)]
     if missing:
         raise NotFound("blob", missing[0], f"layer {missing[0]} is not here any more", hint="pull the image again")
-    return Saved(manifest, row.manifest, row.manifest_size, platform, tuple(tags))
+    return Saved(manifest, row.manifest, row.manifest_size, platforms.parse(row.platform), tuple(tags))

@@ -36,7 +36,8 @@ def test_what_the_docker_command_sends_for_nothing_asked() -> None:
     document = {"Image": "a", "Env": None, "Cmd": ["true"], "OnBuild": None, "Labels": {}, "HostConfig": host}
     document["NetworkingConfig"] = {"EndpointsConfig": {"default": {"IPAMConfig": None, "Aliases": None}}}
     found = options(document)
-    assert found.replace(pids_limit=None, networks=()) == ContainerOptions(image="a", cmd=("true",))
+    asked_for = ContainerOptions(image="a", cmd=("true",), console_size=(24, 80))
+    assert found.replace(pids_limit=None, networks=()) == asked_for
     assert found.networks == (NetworkOption("bridge"),)
 
 
