@@ -44,6 +44,16 @@ CREATE = [
     ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "70000"}]}}}, 'invalid port specification: \\"70000\\"'),
     ({"HostConfig": {"PortBindings": {"x/tcp": [{"HostPort": "80"}]}}}, 'invalid port specification: \\"x\\"'),
     ({"HostConfig": {"PortBindings": {"80/icmp": [{"HostPort": "80"}]}}}, "invalid proto: icmp"),
+    ({"HostConfig": {"DeviceCgroupRules": ["all"]}}, "invalid device cgroup format 'all'"),
+    (
+        {
+            "HostConfig": {
+                "Mounts": [{"Type": "bind", "Source": "/etc", "Target": "/x", "VolumeOptions": {"NoCopy": True}}]
+            }
+        },
+        "field VolumeOptions must not be specified",
+    ),
+    ({"Healthcheck": {"Test": ["CMD", "true"], "Retries": -1}}, "Retries in Healthcheck cannot be negative"),
     ({"HostConfig": {"ExtraHosts": ["alone"]}}, 'bad format for add-host: \\"alone\\"'),
 ]
 
@@ -172,3 +182,20 @@ def test_credentials_that_cannot_be_read_are_none(served: Served) -> None:
     for header in ("null", "zz", "e30=", "bnVsbA=="):
         status, answer = served.ask("POST", "/v1.50/images/no-such/push?tag=1", b"", {"X-Registry-Auth": header})
         assert status == 404 and b"does not exist locally" in answer, answer
+
+
+@pytest.mark.parametrize("host", [{}, {"NetworkMode": "bridge"}, {"NetworkMode": "host"}, {"PublishAllPorts": True}])
+def test_a_container_that_is_to_have_no_network(served: Served, host: dict[str, Any]) -> None:
+    """``network_disabled`` of the SDK, for code that nobody trusts."""
+    body = {"Image": "busybox", "Cmd": ["ip", "-o", "addr"], "NetworkDisabled": True, "MacAddress": "02:00:00:00:00:77"}
+    body |= {
+        "HostConfig": host,
+        "NetworkingConfig": {"EndpointsConfig": {"bridge": {}}},
+        "ExposedPorts": {"80/tcp": {}},
+    }
+    one = json.loads(ask(served, "POST", "/containers/create", body)[1])["Id"]
+    try:
+        shown = served.ok("start", "-a", one)
+        assert "127.0.0.1" in shown and {line.split()[1] for line in shown.splitlines()} == {"lo"}
+    finally:
+        served.ok("rm", "-f", one)

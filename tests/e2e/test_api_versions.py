@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -90,3 +91,15 @@ def test_aliases_and_annotations(served: Served, ask: Ask) -> None:
     finally:
         served.ok("rm", "-f", made)
         served.ok("network", "rm", net)
+
+
+def test_prune_of_volumes(served: Served) -> None:
+    """Named ones were pruned as well until 1.41."""
+    name = f"v-{uuid.uuid4().hex[:8]}"
+    served.ok("volume", "create", "--label", f"of={name}", name)
+    mine = quote(json.dumps({"label": [f"of={name}"]}))
+    for version, filters, gone in (("1.42", mine, []), ("1.41", mine, [name])):
+        status, body = served.ask("POST", f"/v{version}/volumes/prune?filters={filters}")
+        assert (status, json.loads(body)["VolumesDeleted"]) == (200, gone)
+    status, body = served.ask("POST", "/v1.50/volumes/prune?filters=" + quote('{"all":["zz"]}'))
+    assert status == 400 and b"invalid filter 'all=zz'" in body

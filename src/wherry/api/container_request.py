@@ -6,6 +6,7 @@ error unless it has Docker's default.
 
 from __future__ import annotations
 
+from wherry.container.modes import container_of
 from wherry.container.options import (
     ContainerOptions,
     DeviceMapping,
@@ -17,6 +18,7 @@ from wherry.container.options import (
     Ulimit,
 )
 from wherry.container.parse import extra_host, signal
+from wherry.container.parse_device import cgroup_rule
 from wherry.container.parse_mount import check_mount, check_target, volume
 from wherry.container.parse_port import check_binding
 from wherry.errors import InvalidArgument, NotSupported
@@ -144,9 +146,11 @@ def _networks(body: Fields, host: Fields) -> dict[str, Any]:
     mode = host.text("NetworkMode")
     mode = "" if mode == "default" else mode
     named = body.part("NetworkingConfig").named("EndpointsConfig")
+    if body.boolean("NetworkDisabled") and not container_of(mode):
+        mode, named = "none", []
     networks = tuple([network_option("" if name == "default" else name, given) for name, given in named])
     mac, links = body.text("MacAddress"), tuple([_link(text) for text in host.texts("Links")])
-    if mac or links:  # of the network that the mode names
+    if (mac or links) and not body.boolean("NetworkDisabled"):  # of the network that the mode names
         home = next((one for one in networks if one.name in (mode, "")), NetworkOption(mode))
         others = [one for one in networks if one is not home]
         networks = (home.replace(mac=home.mac or mac, links=home.links + links), *others)
@@ -258,7 +262,7 @@ def _limits(host: Fields) -> dict[str, Any]:
             for one in host.objects("Devices")
         ]
     )
-    fields["device_cgroup_rules"] = host.texts("DeviceCgroupRules")
+    fields["device_cgroup_rules"] = tuple([cgroup_rule(rule) for rule in host.texts("DeviceCgroupRules")])
     fields["device_requests"] = tuple([_request(one) for one in host.objects("DeviceRequests")])
     return fields
 
@@ -290,7 +294,15 @@ def _mounts(host: Fields) -> dict[str, Any]:
     }
 
 
+_OPTIONS = {"BindOptions": "bind", "VolumeOptions": "volume", "TmpfsOptions": "tmpfs"}  # and whose they are
+
+
 def _mount(one: Fields) -> MountOption:
+    for name, kind in _OPTIONS.items():
+        if one.has(name) and one.text("Type") != kind:
+            raise InvalidArgument(
+                f'invalid mount config for type "{one.text("Type")}": field {name} must not be specified'
+            )
     bind, named, tmpfs = one.part("BindOptions"), one.part("VolumeOptions"), one.part("TmpfsOptions")
     driver = named.part("DriverConfig")
     option = MountOption(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from wherry.api.context import API, body, json_response, nothing, query
+from wherry.api.context import API, body, json_response, nothing, query, version
 from wherry.engine import volume_objects
+from wherry.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,9 +50,13 @@ async def remove(request: web.Request) -> web.Response:
 
 
 async def prune(request: web.Request) -> web.Response:
-    """``POST /volumes/prune``: those that nobody named, and with the filter ``all`` the others too."""
+    """``POST /volumes/prune``: those that nobody named, and with the filter ``all``, or before 1.42, the others too."""
     filters = query(request).filters()
-    everything = any(text.lower() in ("1", "t", "true") for text in filters.pop("all", ()))
+    given = [text.lower() for text in filters.pop("all", ())]
+    for text in given:
+        if text not in ("1", "t", "true", "0", "f", "false"):
+            raise InvalidArgument(f"invalid filter 'all={text}'")
+    everything = version(request) < (1, 42) or any(text in ("1", "t", "true") for text in given)
     removed, freed = (await request.app[API].work("prune_volumes", filters, everything)).value
     return json_response({"VolumesDeleted": removed, "SpaceReclaimed": freed})
 

@@ -19,7 +19,8 @@ def check(options: ContainerOptions, *, cpus: int = 0, cpuset: str = "", mems: s
     """
     modes.check(options)
     resources.check(options, cpus=cpus, cpuset=cpuset, mems=mems)
-    if any(getattr(options, f"health_{name}") for name in ("interval", "timeout", "start_period", "start_interval")):
+    given = ("interval", "timeout", "start_period", "start_interval", "retries")
+    if any(getattr(options, f"health_{name}") for name in given):
         from wherry.container import health
 
         health.check(options)
