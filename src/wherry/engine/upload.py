@@ -64,7 +64,8 @@ class Upload:
         self._crew = Crew(PARALLEL, self._give_up)
         self._stop = stop
         self._seen: set[str] = set()  # manifests that the repository has
-        self._places: dict[str, list[Reference]] | None = None
+        self._origins: list[tuple[Reference, str]] | None = None
+        self._blobs: dict[str, set[str]] = {}
 
     def _give_up(self) -> None:
         self._client.cancel()
@@ -183,16 +184,14 @@ class Upload:
         if registry.has_blob(self._client, self._reference, blob.digest):
             self._done(item, "Layer already exists")
             return
-        places = self._known_places(blob.digest)
         if not self._engine.content.has(blob.digest):
-            self._fetch_back(blob, places)
+            self._fetch_back(blob, self._known_places(blob.digest, beside=False))
         meter = Meter(self._progress, item, blob.size)
         if item:
             self._progress.start(item, "Pushing")
-        ours = self._reference
-        mounts = [place.path for place in places if place.domain == ours.domain and place.path != ours.path]
+        mounts = [place.path for place in self._known_places(blob.digest, beside=True)]
         source = registry.put_blob(
-            self._client, ours, blob, partial(self._pieces, blob), mount=mounts[:_MOUNTS],
+            self._client, self._reference, blob, partial(self._pieces, blob), mount=mounts[:_MOUNTS],
             progress=meter if item else None,
         )  # fmt: skip
         self._done(item, f"Mounted from {source}" if source else "Pushed")
@@ -209,18 +208,24 @@ class Upload:
             while piece := file.read(_PIECE):
                 yield piece
 
-    def _known_places(self, digest: str) -> list[Reference]:
-        """Repositories that are known to have a blob: those of every image with it that came from a registry."""
-        if self._places is None:
-            rows = {row.id: row for row in images.list_all(self._engine.db)}
-            blobs = {image_id: image_blobs(self._engine.content, row) for image_id, row in rows.items()}
-            found: dict[str, list[Reference]] = {}
-            for name in images.names(self._engine.db):
-                if "@" in name.reference:
-                    for one in blobs.get(name.image_id, ()):
-                        found.setdefault(one, []).append(references.parse(name.reference))
-            self._places = found
-        return self._places.get(digest, [])
+    def _known_places(self, digest: str, *, beside: bool) -> list[Reference]:
+        """Repositories that are known to have a blob: those of every image with it that came from a registry; with
+        ``beside`` others of the registry that is pushed to, without it any.  A large store has many manifests to read.
+        """
+        ours, content = self._reference, self._engine.content
+        if self._origins is None:
+            names = [name for name in images.names(self._engine.db) if "@" in name.reference]
+            self._origins = [(references.parse(name.reference), name.image_id) for name in names]
+        found = []
+        for place, image_id in self._origins:
+            if beside and (place.domain != ours.domain or place.path == ours.path):
+                continue
+            if image_id not in self._blobs:
+                row = images.get(self._engine.db, image_id)
+                self._blobs[image_id] = image_blobs(content, row) if row else set()
+            if digest in self._blobs[image_id]:
+                found.append(place)
+        return found
 
     def _fetch_back(self, blob: Descriptor, places: list[Reference]) -> None:
         """A blob that is not here any more is fetched from where it came."""
