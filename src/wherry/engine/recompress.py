@@ -20,7 +20,7 @@ from wherry.oci.manifest import (
     Manifest,
 )
 from wherry.record import Record
-from wherry.store import images, layers
+from wherry.store import images, index, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -178,6 +178,7 @@ class Image:
             with self._engine.db.transaction():
                 if images.get(self._engine.db, row.id) == self.row:
                     images.put(self._engine.db, row)
+            index.write(self._engine.layout, self._engine.db)
         return Made(made, body, digest)
 
 

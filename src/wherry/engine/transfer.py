@@ -18,7 +18,7 @@ from wherry.errors import Cancelled, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from wherry.engine.progress import Progress
     from wherry.store.content import Writer
@@ -213,7 +213,7 @@ class Crew:
         self._size = size
         self._stop = stop
         self._lock = threading.Lock()
-        self._jobs: list[Callable[[], None]] = []
+        self._jobs: list[Callable[[], object]] = []
         self._threads: list[threading.Thread] = []
         self.error: BaseException | None = None
 
@@ -231,14 +231,14 @@ class Crew:
         if first:
             self._stop()
 
-    def run(self, jobs: list[Callable[[], None]]) -> None:
+    def run(self, jobs: Sequence[Callable[[], object]]) -> None:
         """Runs every job and waits.  Raises the first failure after all threads have ended."""
         self.start(jobs)
         self.wait()
         if self.error is not None:
             raise self.error
 
-    def start(self, jobs: list[Callable[[], None]]) -> None:
+    def start(self, jobs: Sequence[Callable[[], object]]) -> None:
         """Has the jobs run while the caller does something else; `wait` is to follow."""
         self._jobs = list(reversed(jobs))
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(self._size, len(jobs)))]

@@ -81,7 +81,7 @@ class Upload:
             made = image.made()
             self._put(self._reference, made.body, made.manifest.media_type)
 
-        self._complete(parts, image.made().digest if settled else "", put)
+        self._complete(parts, image.made().digest if settled else "", put, image.made)
         return self._done_with(image.row, image.made().digest, len(image.made().body))
 
     def run_index(self, row: ImageRow, documents: tuple[graph.Document, ...]) -> Pushed:
@@ -106,11 +106,13 @@ class Upload:
         """Those that registries keep."""
         return [part for part in parts if not graph.is_foreign(part.blob)]
 
-    def _complete(self, parts: list[_Part], digest: str, put: Callable[[], None]) -> None:
+    def _complete(
+        self, parts: list[_Part], digest: str, put: Callable[[], None], besides: Callable[[], object] | None = None
+    ) -> None:
         """Sees to it that the repository has every blob, then calls ``put``, which writes what has this ``digest``;
-        "" when that is not known yet."""
+        "" when that is not known yet.  ``besides`` is done while the last blobs are on their way."""
         there = self._there({part.blob.digest for part in parts if part.waits is None}, digest)
-        self._bring(parts, there)
+        self._bring(parts, there, besides)
         try:
             put()
         except registry.Incomplete:
@@ -164,7 +166,7 @@ class Upload:
 
     # -- blobs -------------------------------------------------------------------------------------------------------
 
-    def _bring(self, parts: list[_Part], there: frozenset[str]) -> None:
+    def _bring(self, parts: list[_Part], there: frozenset[str], besides: Callable[[], object] | None = None) -> None:
         """Sees to it that the repository has every blob.  It is known to have those of ``there``."""
         todo = [part for part in parts if part.blob.digest not in there]
         todo.sort(key=lambda part: part.waits is not None)  # what is ready goes first
@@ -177,7 +179,8 @@ class Upload:
         for part in parts:
             if part.blob.digest in there:
                 self._done(part.item, "Layer already exists")
-        self._crew.run([partial(self._blob, part) for part in todo])
+        jobs: list[Callable[[], object]] = [partial(self._blob, part) for part in todo]
+        self._crew.run([*jobs, besides] if besides else jobs)
 
     def _blob(self, part: _Part) -> None:
         blob, item = part.waits() if part.waits else part.blob, part.item

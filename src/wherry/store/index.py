@@ -20,15 +20,25 @@ if TYPE_CHECKING:
 
 
 def write(layout: Layout, db: Database, *, sync: bool = True) -> None:
-    """Writes ``index.json`` for the images and names there are now, as `write_private` does.
+    """Writes ``index.json`` for the images and names there are now, as `write_private` does, unless it is so already.
 
     Raises `StorageFull`, `SystemFailure`.
     """
     try:
         with Lock(layout.locks + "/index"):
-            write_private(layout.index, render(db).encode(), sync=sync)
+            text = render(db).encode()
+            if text != _there(layout.index):
+                write_private(layout.index, text, sync=sync)
     except OSError as error:
         raise translate(error, "write index.json") from error
+
+
+def _there(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def render(db: Database) -> str:

@@ -55,6 +55,8 @@ def test_every_layer_is_waited_for(engine: Engine) -> None:
     assert [layer.digest for layer in made.manifest.layers] == [found[diff_id].digest for diff_id in row.diff_ids]
     now = images.get(engine.db, row.id)
     assert now is not None and now.manifest == made.digest == digest.of(made.body)
+    with open(engine.layout.index) as file:
+        assert made.digest in file.read()
 
     again = Making(engine, shown.append).image(row, manifest, Compression())
     assert all(waits is None for _layer, _diff_id, waits in again.layers), "what was made before is found"

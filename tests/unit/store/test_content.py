@@ -305,3 +305,19 @@ def test_a_recipe_is_written_whole_or_not_at_all(
     os.utime(half, (0, 0))
     gc.sweep(layout)
     assert os.listdir(layout.recipes) == []
+
+
+def test_the_index_is_written_when_it_changes(db: Database, content: Content, layout: Layout) -> None:
+    from wherry.oci import reference
+
+    identity, _blob = keep_image(db, content, 1)
+    index.write(layout, db)
+    first = os.stat(layout.index)
+    images.note_target(db, reference.parse(f"x@{identity}"), identity, identity)
+    index.write(layout, db)
+    assert os.stat(layout.index) == first
+    images.tag(db, reference.parse("x:1"), identity)
+    index.write(layout, db)
+    assert os.stat(layout.index).st_size != first.st_size
+    with open(layout.index) as file:
+        assert file.read() == index.render(db)
