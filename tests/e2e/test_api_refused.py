@@ -199,3 +199,14 @@ def test_a_container_that_is_to_have_no_network(served: Served, host: dict[str, 
         assert "127.0.0.1" in shown and {line.split()[1] for line in shown.splitlines()} == {"lo"}
     finally:
         served.ok("rm", "-f", one)
+
+
+@pytest.mark.parametrize(
+    "when", ["9" * 20, "9" * 5000, "9" * 10, "9999-12-31T00:00:00Z", "0002-01-01T00:00:00Z", "2000000h", "0" * 30]
+)
+def test_times_that_are_far_away(served: Served, made: str, when: str) -> None:
+    for path in (f"/containers/{made}/logs?stdout=1&since={when}", f"/containers/{made}/logs?stdout=1&until={when}"):
+        status, answer = ask(served, "GET", path)
+        assert status == 200, answer
+    status, answer = ask(served, "GET", f"/events?since={when}&until=1")
+    assert status == 200 or (status == 400 and "cannot be after" in answer), answer

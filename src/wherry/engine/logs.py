@@ -146,9 +146,15 @@ def _text(nanoseconds: int) -> str:
     return normal(time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)) + f".{fraction:09d}Z")
 
 
+_LAST = (1 << 63) - 1
+
+
 def timestamp(text: str, name: str) -> int:
     """Epoch nanoseconds of a time: RFC 3339 and its beginnings (local time where no zone is given), a duration back
-    from now, or epoch seconds with a fraction.  0 for "".  Raises `InvalidArgument`, naming the option ``name``."""
+    from now, or epoch seconds with a fraction.  0 for ""; what is later than 2262 is as late as 64 bits can say.
+
+    Raises `InvalidArgument`, naming the option ``name``.
+    """
     if not text:
         return 0
     from wherry.container.parse import duration
@@ -156,10 +162,11 @@ def timestamp(text: str, name: str) -> int:
     whole, point, fraction = text.partition(".")
     if whole.isascii() and whole.isdigit() and (not point or (fraction.isascii() and fraction.isdigit())):
         if text != "0":
-            return int(whole) * 1_000_000_000 + int(f"{fraction[:9]:0<9}")
+            late = len(whole.lstrip("0")) > 10  # digits
+            return _LAST if late else min(int(whole) * 1_000_000_000 + int(f"{fraction[:9]:0<9}"), _LAST)
         return 0
     try:
-        return time.time_ns() - duration(text)
+        return max(time.time_ns() - duration(text), -_LAST)
     except InvalidArgument:
         pass
     moment = _rfc3339(text)
@@ -168,7 +175,7 @@ def timestamp(text: str, name: str) -> int:
             f'invalid value for "{name}": failed to parse value as time or duration: "{text}"',
             hint="write for example 2013-01-02T13:23:37Z, 42m or 1357133017",
         )
-    return moment
+    return min(moment, _LAST)
 
 
 def _rfc3339(text: str) -> int | None:
