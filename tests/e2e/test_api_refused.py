@@ -40,6 +40,7 @@ def ask(served: Served, method: str, path: str, body: Any = None) -> tuple[int, 
 
 CREATE = [
     ({"HostConfig": {"Runtime": "no-such"}}, "unknown or invalid runtime name: no-such"),
+    ({"Runtime": "no-such"}, "unknown or invalid runtime name: no-such"),
     ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "x"}]}}}, 'invalid port specification: \\"x\\"'),
     ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "70000"}]}}}, 'invalid port specification: \\"70000\\"'),
     ({"HostConfig": {"PortBindings": {"x/tcp": [{"HostPort": "80"}]}}}, 'invalid port specification: \\"x\\"'),

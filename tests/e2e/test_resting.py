@@ -138,6 +138,17 @@ def test_a_stop_that_runs_out_when_the_monitor_would_rest(as_root: Wherry) -> No
     as_root.ok("rm", name)
 
 
+def test_a_monitor_that_rests_until_a_stop_runs_out(eager: Copied) -> None:
+    name, monitor = resting(eager, "busybox", "sh", "-c", 'trap "echo asked" TERM; while :; do sleep 0.1; done')
+    with eager.popen("stop", "-t", "3", name) as stop:
+        wait_for(lambda: eager.ok("logs", name) == "asked\n")
+        wait_for(lambda: rests(monitor), 60)
+        assert stop.poll() is None
+        assert stop.wait(30) == 0
+    assert eager.ok("inspect", "-f", "{{.State.ExitCode}}", name).strip() == "137"
+    eager.ok("rm", name)
+
+
 def test_what_happens_to_a_container_whose_monitor_rests(eager: Copied) -> None:
     name, monitor = resting(
         eager, "--restart", "on-failure", "busybox", "sh", "-c", "trap 'exit 3' USR1; sleep 300 & wait"

@@ -85,7 +85,7 @@ def _config(body: Fields) -> dict[str, Any]:
         "console_size": console_size(host),
         "auto_remove": host.boolean("AutoRemove"),
         "container_id_file": "",  # the client's to write
-        "runtime": host.text("Runtime"),
+        "runtime": host.text("Runtime") or body.text("Runtime"),  # where the SDK for Python puts it
         "isolation": host.text("Isolation"),
         "init": host.boolean("Init"),
         "annotations": host.pairs("Annotations"),

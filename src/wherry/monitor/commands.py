@@ -74,8 +74,7 @@ def obey_waiting(message: dict[str, Any], owner: Owner, give_up: Callable[[], No
 
 def _signal_it(number: int, process: AnyProcess, owner: Owner, supervisor: Supervisor) -> None:
     owner.stopping(number)
-    process.kill(number)
-    owner.note("kill", signal=str(number))
+    _send(number, process, owner)
     if number == _signal.SIGKILL:
         _thaw(process, owner, supervisor)
 
@@ -84,15 +83,17 @@ def _stop(request: dict[str, Any], process: AnyProcess, owner: Owner, supervisor
     """Ask it to end, and see to it that it does.  One that is frozen has to go on for that."""
     number, timeout = int(request["signal"]), float(request["timeout"])
     owner.stopping(SHUTDOWN if request.get("shutdown") else 0, keep=bool(request.get("keep")))
-
-    def send(number: int) -> None:
-        process.kill(number)
-        owner.note("kill", signal=str(number))
-
-    send(number)
+    _send(number, process, owner)
     _thaw(process, owner, supervisor)
     if timeout >= 0 and number != _signal.SIGKILL:
-        supervisor.later(timeout, lambda: send(_signal.SIGKILL))
+        from functools import partial
+
+        supervisor.later(timeout, partial(_send, _signal.SIGKILL, process, owner))  # a monitor that rests keeps it
+
+
+def _send(number: int, process: AnyProcess, owner: Owner) -> None:
+    process.kill(number)
+    owner.note("kill", signal=str(number))
 
 
 def _update(request: dict[str, Any], process: AnyProcess, owner: Owner) -> None:
