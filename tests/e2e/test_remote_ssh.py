@@ -70,7 +70,7 @@ def test_every_kind_of_request_with_one_server(far: Far, as_root: Wherry, sshd: 
 def test_a_terminal(far: Far) -> None:
     with Terminal(far, "run", "-it", "--rm", "--network", "none", "busybox", "sh") as terminal:
         terminal.expect("/ #")
-        terminal.type("echo st''art; sleep 1000\n")
+        terminal.type("sh -c 'echo st\"\"art; exec sleep 1000'\n")  # a shell that has just forked loses an interrupt
         terminal.expect("start")
         terminal.type("\x03")  # is the container's, not ssh's
         terminal.expect("/ #")
