@@ -18,6 +18,7 @@ from wherry.errors import Conflict, Corrupt, NotFound, WherryError
 from wherry.oci.digest import is_hex
 from wherry.record import Record
 from wherry.store import containers
+from wherry.store.locks import is_held
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,8 +184,11 @@ def _remains(engine: Engine) -> Iterator[Problem]:
     for identity in sorted(found - known):
         lock = monitor_lock(engine, identity)
         if lock.try_acquire():
+            directories = layout.containers, layout.run_containers  # whoever removes a container may have been at it
+            left = any(os.path.lexists(f"{directory}/{identity}") for directory in directories)
             lock.release(remove=True)
-            yield Problem(f"files of a container that is gone: {identity}", _remove_remains, (engine, identity))
+            if left:
+                yield Problem(f"files of a container that is gone: {identity}", _remove_remains, (engine, identity))
 
 
 def _remove_remains(engine: Engine, identity: str) -> None:
@@ -201,9 +205,8 @@ def _locks(engine: Engine) -> Iterator[Problem]:
     known = {row.id for row in containers.list_all(engine.db)}
     for name in sorted(os.listdir(engine.layout.locks)):
         if is_hex(name) and len(name) == 64 and name not in known:
-            lock = monitor_lock(engine, name)
-            if lock.try_acquire():
-                lock.release()
+            path = engine.layout.lock(name)
+            if not is_held(path) and os.path.lexists(path):
                 yield Problem(f"a lock of a container that is gone: {name}", _unlock, (engine, name))
 
 
