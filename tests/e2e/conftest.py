@@ -14,6 +14,7 @@ from support import environments, images, leaks, needs, users, wheels
 from support.command import Wherry
 from support.networks import net, up
 from support.registry import Registry
+from support.serving import Served
 from wherry.env.lock import Options
 
 __all__ = ["net", "up"]
@@ -44,6 +45,14 @@ def as_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wherry]:
         if not needs.present(name):
             pytest.skip(needs.reason(name))
     yield from _loaded(None, *_built(tmp_path_factory))
+
+
+@pytest.fixture(scope="module")
+def served(as_root: Wherry) -> Iterator[Served]:
+    """A server of root's engine, for the tests of one file."""
+    one = Served(as_root)
+    yield one
+    one.close()
 
 
 @pytest.fixture(scope="session")

@@ -13,15 +13,7 @@ from typing import Any
 
 import pytest
 
-from support.command import Wherry
 from support.serving import Served, eventually, has_ended
-
-
-@pytest.fixture(scope="module")
-def served(as_root: Wherry) -> Iterator[Served]:
-    one = Served(as_root)
-    yield one
-    one.close()
 
 
 class Asking:

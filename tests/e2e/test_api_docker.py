@@ -6,7 +6,6 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from support.serving import Served, eventually
 from support.terminal import Terminal
 
 pytestmark = pytest.mark.needs("docker-client")
-
-
-@pytest.fixture(scope="module")
-def served(as_root: Wherry) -> Iterator[Served]:
-    one = Served(as_root)
-    yield one
-    one.close()
 
 
 def name() -> str:

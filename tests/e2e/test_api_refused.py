@@ -10,17 +10,9 @@ from urllib.parse import quote
 
 import pytest
 
-from support.command import Wherry
 from support.serving import Served
 
 pytestmark = pytest.mark.timeout(90)
-
-
-@pytest.fixture(scope="module")
-def served(as_root: Wherry) -> Iterator[Served]:
-    one = Served(as_root)
-    yield one
-    one.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,19 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.command import Wherry
 from support.serving import Served, eventually, everything, frames, raw
 
 ATTACH = "stream=1&stdout=1&stderr=1"
 THREADS = 16 * 3
 """Descriptors that the server may open at any time: each thread that reads the store has a database of its own."""
-
-
-@pytest.fixture(scope="module")
-def served(as_root: Wherry) -> Iterator[Served]:
-    one = Served(as_root)
-    yield one
-    one.close()
 
 
 @pytest.fixture

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from support.command import Wherry
 from support.serving import Served
 
 pytestmark = pytest.mark.timeout(90)
 
 Ask = Callable[[str, str], Any]
-
-
-@pytest.fixture(scope="module")
-def served(as_root: Wherry) -> Iterator[Served]:
-    one = Served(as_root)
-    yield one
-    one.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,18 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.command import Wherry, wait_for
+from support.command import wait_for
 from support.remote import Far
 from support.serving import Served
 
 pytestmark = pytest.mark.xdist_group("remote")
-
-
-@pytest.fixture(scope="module")
-def served(as_root: Wherry) -> Iterator[Served]:
-    one = Served(as_root)
-    yield one
-    one.close()
 
 
 @pytest.fixture
